@@ -1,0 +1,1 @@
+"""The notebook linter behind `rasen lint`."""
