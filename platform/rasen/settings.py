@@ -1,0 +1,86 @@
+"""Where everything lies and how it is tuned: the only module that reads the environment.
+
+An entry point builds one frozen `Settings` and passes it down. `pydantic_settings` is imported when the first
+`Settings` is built, not with the module, because a notebook imports this module and needs none of it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rasen.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rasen.settings_model import Settings as Settings
+
+CONTEXT_VARIABLE = "RASEN_CONTEXT"
+"""Set by the batch step for its kernel: the path of the file that says which run this is."""
+
+
+def context_path() -> Path | None:
+    """Return the context file of the batch step this process runs in, or `None` in an interactive session."""
+    value = os.environ.get(CONTEXT_VARIABLE)
+    return Path(value) if value else None
+
+
+def find_home(start: Path) -> Path:
+    """Return the platform's folder for somebody who works in `start`.
+
+    The nearest ancestor that holds `.rasen` wins, then the nearest that holds `.git`, then `start` itself: like
+    git, every command means the same from every folder of a repository.
+    """
+    ancestors = [start, *start.parents]
+    for marker in (".rasen", ".git"):
+        for folder in ancestors:
+            if (folder / marker).exists():
+                return folder / ".rasen"
+    return start / ".rasen"
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """Return the environment for a child process that runs analysts' code.
+
+    Everything of ours is removed (`RASEN_*`), and so is what would let a notebook act as the platform, the
+    credentials of the cloud's client libraries among them; `changes` is added last.
+    """
+    withheld = ("RASEN_", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET", "AWS_SESSION")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(withheld)}
+    return kept | changes
+
+
+def platform_environment(settings: Settings, **changes: str) -> dict[str, str]:
+    """Return the environment for a child process of the platform that must use the very same settings."""
+    ours = {f"RASEN_{name.upper()}": str(value) for name, value in settings.model_dump(mode="json").items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RASEN_")}
+    return inherited | ours | changes
+
+
+def __getattr__(name: str) -> object:
+    """Give `rasen.settings.Settings` to whoever asks for it at run time."""
+    if name == "Settings":
+        from rasen.settings_model import Settings
+
+        return Settings
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_settings(**overrides: Any) -> Settings:  # Any: each field has a type of its own, checked by pydantic
+    """Build the settings from `RASEN_*` variables and the defaults; `overrides` win.
+
+    Raises:
+        InvalidInput: A value does not fit its field.
+    """
+    from pydantic import ValidationError
+
+    from rasen.settings_model import Settings
+
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"RASEN_{str(problem['loc'][0]).upper() if problem['loc'] else '?'}={problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise InvalidInput(f"the settings are not usable: {problems}") from None

@@ -1,0 +1,93 @@
+"""The fields of `Settings`, with their meaning, unit and default.
+
+A file of its own so that `rasen.settings`, which a notebook imports, does not pull in pydantic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rasen.settings import find_home
+
+Environment = Literal["dev", "staging", "prod"]
+
+
+class Settings(BaseSettings):
+    """What an entry point needs to know; read once from `RASEN_*` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="RASEN_", frozen=True, extra="forbid")
+
+    home: Path = Field(
+        default_factory=lambda: find_home(Path.cwd()), description="folder that holds everything on one machine"
+    )
+    environment: Environment = Field(default="dev", description="which environment this is: dev, staging or prod")
+    host: str = Field(default="127.0.0.1", description="address that the servers listen on")
+    serving_port: int = Field(default=8080, ge=0, le=65535, description="port of the prediction API")
+    admin_port: int = Field(default=8081, ge=0, le=65535, description="port of serving's admin routes")
+    function_port: int = Field(default=8082, ge=0, le=65535, description="port of the deploy function")
+    serving_workers: int = Field(default=2, ge=1, le=64, description="number of serving processes")
+    max_body_bytes: int = Field(default=1_048_576, ge=1, description="largest request body, in bytes")
+    max_rows: int = Field(default=10_000, ge=1, description="most rows in one request")
+    reconcile_seconds: float = Field(default=5.0, gt=0, description="seconds between two looks for missed events")
+    spool_max_bytes: int = Field(
+        default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
+    )
+
+    @property
+    def store_dir(self) -> Path:
+        """The directory that is the object store."""
+        return self.home / "store"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Private signing keys, each 0600."""
+        return self.home / "keys"
+
+    @property
+    def trust_file(self) -> Path:
+        """Public keys that are trusted here."""
+        return self.home / "trust.json"
+
+    @property
+    def warehouse_dir(self) -> Path:
+        """The embedded warehouse."""
+        return self.home / "warehouse"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Working folders of running steps; gone when a step ends."""
+        return self.home / "scratch"
+
+    @property
+    def logs_dir(self) -> Path:
+        """What the platform's processes print."""
+        return self.home / "logs"
+
+    @property
+    def index_file(self) -> Path:
+        """The index of runs: derived, may be deleted."""
+        return self.home / "index.sqlite"
+
+    @property
+    def outbox_file(self) -> Path:
+        """Events that the bridge has yet to deliver."""
+        return self.home / "outbox.sqlite"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Verified artifacts that serving has fetched, by digest."""
+        return self.home / "cache"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Prediction log on its way to the store."""
+        return self.home / "spool"
+
+    @property
+    def interactive_dir(self) -> Path:
+        """Records of notebooks that somebody runs cell by cell."""
+        return self.home / "interactive"

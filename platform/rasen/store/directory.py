@@ -1,0 +1,221 @@
+"""An object store in a directory, safe among processes, under `kill -9` and power loss.
+
+An object is one file. It is written beside the tree, synced, and then appears under its name by one system call:
+`link` for create-only (the kernel picks the winner), `rename` for overwriting. The generation is the file's
+modification time in nanoseconds, forced to grow with each write, so a reader gets bytes and generation from one open
+file and no second file can disagree. Compare-and-swap takes a lock on the key for the moment of the comparison.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from rasen.errors import DigestMismatch, ObjectNotFound, PreconditionFailed, StoreUnavailable
+from rasen.store.protocol import Stat, check_key
+
+_CHUNK_BYTES = 1 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class DirectoryStore:
+    """A `Store` whose objects are the files of one directory on a local file system."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, key: str) -> bytes:
+        """Return the object's bytes."""
+        return self.read_versioned(key)[0]
+
+    def read_versioned(self, key: str) -> tuple[bytes, int]:
+        """Return the object's bytes and generation, both of one open file."""
+        with self._open(key) as file:
+            return file.read(), os.fstat(file.fileno()).st_mtime_ns
+
+    def write(self, key: str, data: bytes, *, if_generation: int | None = None) -> int:
+        """Write the object and return its generation."""
+        with self._staged(key) as staged:
+            staged.write(data)
+            return self._appear(staged, key, if_generation)
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+        """Yield the objects under `prefix` after `after`, in key order."""
+        folder, _, _ = prefix.rpartition("/")
+        keys = [key for key in self._walk(folder) if key.startswith(prefix) and key > after]
+        keys.sort()
+        for key in keys:
+            stat = self.stat(key)
+            if stat is not None:
+                yield stat
+
+    def children(self, prefix: str) -> list[str]:
+        """Return the sorted names that follow `prefix` up to the next `/`."""
+        folder, _, start = prefix.rpartition("/")
+        try:
+            entries = list(os.scandir(self.root / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = [entry.name for entry in entries if entry.name.startswith(start) and not entry.name.startswith(".")]
+        return sorted(name[len(start) :] for name in names)
+
+    def stat(self, key: str) -> Stat | None:
+        """Return what is known of the object, or `None`."""
+        try:
+            found = (self.root / check_key(key)).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Stat(
+            key=key,
+            size_bytes=found.st_size,
+            generation=found.st_mtime_ns,
+            updated_at=datetime.fromtimestamp(found.st_mtime, tz=UTC),
+        )
+
+    def delete(self, key: str) -> None:
+        """Delete the object if it is there."""
+        path = self.root / check_key(key)
+        with self._locked(key), suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+            _sync_folder(path.parent)
+
+    def upload(self, path: Path, key: str, *, sha256: str) -> int:
+        """Copy a local file to a new object, checking its digest on the way."""
+        with self._staged(key) as staged, path.open("rb") as source:
+            if _copy(source, staged) != sha256:
+                raise DigestMismatch(
+                    f"{str(path)!r} does not have the SHA-256 {sha256} that was announced for {key!r}"
+                )
+            return self._appear(staged, key, 0)
+
+    def download(self, key: str, path: Path, *, sha256: str) -> None:
+        """Copy an object to a local file, which appears only when the digest is right."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self._open(key) as source,
+            tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as target,
+        ):
+            try:
+                if _copy(source, target) != sha256:
+                    raise DigestMismatch(f"object {key!r} does not have the expected SHA-256 {sha256}")
+                target.flush()
+                Path(target.name).replace(path)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    Path(target.name).unlink()
+                raise
+
+    def _open(self, key: str) -> IO[bytes]:
+        try:
+            return (self.root / check_key(key)).open("rb")
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise ObjectNotFound(f"no object {key!r} in the store {str(self.root)!r}") from None
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        pending = [folder]
+        while pending:
+            current = pending.pop()
+            try:
+                entries = list(os.scandir(self.root / current))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                key = f"{current}/{entry.name}" if current else entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(key)
+                else:
+                    yield key
+
+    @contextmanager
+    def _staged(self, key: str) -> Iterator[IO[bytes]]:
+        """Give a file outside the visible tree; it is gone afterwards unless it was made to appear."""
+        check_key(key)
+        folder = self.root / ".staged"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as staged:
+                try:
+                    yield staged
+                finally:
+                    with suppress(FileNotFoundError):
+                        Path(staged.name).unlink()
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StoreUnavailable(
+                    f"no room to write {key!r} ({error.strerror}); free some space under {str(self.root)!r}, "
+                    "nothing was changed"
+                ) from error
+            raise StoreUnavailable(f"{key!r} could not be written: {error}") from error
+
+    def _appear(self, staged: IO[bytes], key: str, if_generation: int | None) -> int:
+        staged.flush()
+        os.fsync(staged.fileno())
+        os.fchmod(staged.fileno(), 0o644)
+        path = self.root / key
+        self._make_folder(path.parent, key)
+        generation = os.fstat(staged.fileno()).st_mtime_ns
+        if if_generation == 0:
+            try:
+                os.link(staged.name, path)
+            except FileExistsError:
+                raise PreconditionFailed(f"object {key!r} exists; it was to be created") from None
+        else:
+            with self._locked(key):
+                present = self.stat(key)
+                found = present.generation if present else 0
+                if if_generation is not None and found != if_generation:
+                    raise PreconditionFailed(f"object {key!r} has generation {found}, expected {if_generation}")
+                generation = max(generation, found + 1)  # the clock may have gone back
+                os.utime(staged.name, ns=(generation, generation))
+                Path(staged.name).rename(path)
+        _sync_folder(path.parent)
+        return generation
+
+    def _make_folder(self, folder: Path, key: str) -> None:
+        missing = []
+        while not folder.is_dir():
+            if folder.exists():
+                raise StoreUnavailable(f"{key!r} cannot be written: {str(folder)!r} is an object, not a folder")
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(exist_ok=True)
+            _sync_folder(new.parent)
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        # One of 256 lock files, by the key's hash: they never have to be removed.
+        name = hashlib.sha256(key.encode()).hexdigest()[:2]
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / name).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> str:
+    """Copy all bytes and return their SHA-256, in hexadecimal."""
+    digest = hashlib.sha256()
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a name that was just added survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What is known of runs: their records, keys, signatures, manifests, and the index over them."""

@@ -1,0 +1,78 @@
+"""Every object key is built here (design, section 7); the first element says who may write."""
+
+from __future__ import annotations
+
+from datetime import date
+
+HEADS_KEY = "endpoints/heads.json"
+QUALIFY_STEP = "_qualify"
+
+
+def release_key(pipeline: str, release: str) -> str:
+    """Signed record of a release."""
+    return f"releases/{pipeline}/{release}/release.json"
+
+
+def bundle_key(pipeline: str, release: str) -> str:
+    """Files of a release."""
+    return f"releases/{pipeline}/{release}/bundle.tar.gz"
+
+
+def current_key(pipeline: str) -> str:
+    """Pointer to a pipeline's newest release."""
+    return f"releases/{pipeline}/current.json"
+
+
+def request_key(pipeline: str, request: str) -> str:
+    """Somebody's wish for a run."""
+    return f"requests/{pipeline}/{request}.json"
+
+
+def start_key(pipeline: str, run: str) -> str:
+    """Record that a run began."""
+    return f"starts/{pipeline}/{run}.json"
+
+
+def end_key(pipeline: str, run: str) -> str:
+    """Record that a run ended without publishing."""
+    return f"ends/{pipeline}/{run}.json"
+
+
+def manifest_key(pipeline: str, run: str) -> str:
+    """Signed list of what a run published."""
+    return f"manifests/{pipeline}/{run}.json"
+
+
+def run_prefix(pipeline: str, run: str) -> str:
+    """Everything that a run's steps wrote."""
+    return f"runs/{pipeline}/{run}/"
+
+
+def step_prefix(pipeline: str, run: str, step: str, attempt: int) -> str:
+    """Everything that one attempt of a step wrote."""
+    return f"runs/{pipeline}/{run}/{step}/{attempt}/"
+
+
+def claim_key(pipeline: str, run: str, step: str, attempt: int) -> str:
+    """Create-only mark that an attempt of a step has begun."""
+    return step_prefix(pipeline, run, step, attempt) + "claim.json"
+
+
+def result_key(pipeline: str, run: str, step: str, attempt: int) -> str:
+    """Create-only verdict of an attempt, written last."""
+    return step_prefix(pipeline, run, step, attempt) + "result.json"
+
+
+def deployment_key(endpoint: str, number: int) -> str:
+    """Signed record of the ledger; numbers are padded so that keys sort like numbers."""
+    return f"endpoints/{endpoint}/deployments/{number:08d}.json"
+
+
+def replica_key(replica: str) -> str:
+    """What a serving replica says of itself."""
+    return f"replicas/{replica}.json"
+
+
+def prediction_key(endpoint: str, day: date, replica: str, segment: str) -> str:
+    """One closed segment of the prediction log."""
+    return f"predictions/{endpoint}/date={day.isoformat()}/{replica}-{segment}.parquet"

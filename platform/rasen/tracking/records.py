@@ -1,0 +1,301 @@
+"""The JSON records of the object store (design, section 11), one class each.
+
+Readers tolerate unknown fields, because a newer writer may add some, and refuse an unknown `format`, because that
+says the meaning changed. Non-finite numbers are written as the strings "NaN", "Infinity", "-Infinity": JSON has none.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rasen.errors import RasenError
+
+
+class UnreadableRecord(RasenError):
+    """An object of the store is not the record it should be."""
+
+
+class Verdict(StrEnum):
+    """How a step or a run ended: exactly one of these."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    VALIDATION_FAILED = "validation_failed"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    KERNEL_DIED = "kernel_died"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class Part(BaseModel):
+    """A piece of a record."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", ser_json_inf_nan="strings", populate_by_name=True, protected_namespaces=()
+    )
+
+
+class Record(Part):
+    """A whole object: it carries its format."""
+
+    FORMAT: ClassVar[int] = 1
+
+    format: int = 1
+
+    def to_bytes(self) -> bytes:
+        """Return the record's exact bytes, the same for equal records."""
+        return self.model_dump_json(by_alias=True).encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, source: str = "") -> Self:
+        """Read a record; `source` names it in messages.
+
+        Raises:
+            UnreadableRecord: It is not JSON, lacks a field, or is of another format.
+        """
+        try:
+            record = cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(element) for element in first["loc"])
+            raise UnreadableRecord(
+                f"{source or 'object'} is not a {cls.__name__} record: {place or 'document'}: {first['msg']}"
+            ) from None
+        if record.format != cls.FORMAT:
+            raise UnreadableRecord(
+                f"{source or 'object'} has format {record.format!r}; this version of Rasen reads {cls.FORMAT}"
+            )
+        return record
+
+
+class FileRecord(Part):
+    """One file of a run."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+class Metric(Part):
+    """One logged number, of all rows or of a slice."""
+
+    name: str
+    value: float
+    slice: dict[str, str] = {}
+
+
+class Read(Part):
+    """One table that a step read, with its snapshot and the statistics that the next run is compared with."""
+
+    name: str
+    sql: str | None = None
+    file: str | None = None
+    parameters: dict[str, Any] = {}  # Any: JSON
+    table: str
+    statistics: dict[str, Any] = {}  # Any: rasen.data.statistics, which lies above this module
+
+
+class ModelRecord(Part):
+    """What a step said of the model that it published."""
+
+    files: dict[str, FileRecord]
+    schema_: dict[str, Any] = Field(alias="schema")  # Any: rasen.model.schema, which lies above this module
+    target: str | None = None
+    time: str | None = None
+    slices: list[str] = []
+    trained_until: str | None = None
+
+
+class ErrorRecord(Part):
+    """Why a step did not succeed."""
+
+    name: str
+    message: str
+    traceback: str = ""
+
+
+class Request(Record):
+    """Somebody's wish for a run: the only way to ask for one from outside."""
+
+    kind: Literal["run", "cancel", "qualify"] = "run"
+    run: str | None = None
+    parameters: dict[str, Any] = {}  # Any: JSON
+    deploy: bool = True
+    at: datetime
+    by: str
+
+
+class Start(Record):
+    """A run began."""
+
+    run: str
+    pipeline: str
+    release: str
+    origin: Literal["release", "workspace"]
+    environment: str
+    nonce: str
+    trigger: str
+    parameters: dict[str, Any] = {}  # Any: JSON
+    deploy: bool = True
+    resumes: str | None = None
+    qualifies: str | None = None
+    image: str
+
+
+class StepResult(Record):
+    """How one attempt of a step ended, and what it wrote."""
+
+    attempt: int
+    verdict: Verdict
+    cell: int | None = None
+    error: ErrorRecord | None = None
+    seconds: float
+    peak_bytes: int = 0
+    retriable: bool = False
+    metrics: list[Metric] = []
+    reads: list[Read] = []
+    tables: dict[str, str] = {}
+    figures: dict[str, str] = {}
+    model: ModelRecord | None = None
+    qualification: dict[str, Any] | None = None  # Any: what rasen.model.qualification found
+    files: list[FileRecord] = []
+
+
+class End(Record):
+    """A run ended without publishing."""
+
+    run: str
+    pipeline: str
+    verdict: Verdict
+    step: str | None = None
+    error: str | None = None
+    ended_at: datetime
+
+
+class PublishedStep(Part):
+    """Which attempt of a step counts."""
+
+    attempt: int
+    result_sha256: str
+    reused_from: str | None = None
+
+
+class Qualification(Part):
+    """What was found when the model was executed before publication."""
+
+    champion: str | None = None
+    engine: str = "native"
+    evaluation: str | None = None
+
+
+class PublishedModel(Part):
+    """The model version that a run published; its id is the run's."""
+
+    files: dict[str, FileRecord]
+    schema_: dict[str, Any] = Field(alias="schema")  # Any: rasen.model.schema, which lies above this module
+    major: int = 1
+    target: str | None = None
+    time: str | None = None
+    slices: list[str] = []
+    trained_until: str | None = None
+    qualification: Qualification
+
+
+class Manifest(Record):
+    """Everything that a run published. Writing it is publishing."""
+
+    start_sha256: str
+    run: str
+    pipeline: str
+    release: str
+    commit: str
+    environment: str
+    nonce: str
+    image: str
+    versions: dict[str, str] = {}
+    steps: dict[str, PublishedStep]
+    model: PublishedModel | None = None
+    tables: dict[str, FileRecord] = {}
+    files: list[FileRecord] = []
+    published_at: datetime
+
+
+class GateVerdict(Part):
+    """What one gate answered."""
+
+    gate: str
+    answer: Literal["pass", "fail", "hold"]
+    outcome: str = ""
+    numbers: dict[str, float] = {}
+    reason: str = ""
+
+
+class Variant(Part):
+    """One model version behind an endpoint."""
+
+    run: str
+    pipeline: str
+    manifest_sha256: str
+    role: Literal["champion", "challenger", "shadow"] = "champion"
+    weight: float = 1.0
+
+
+class EndpointState(Part):
+    """An endpoint's whole desired state."""
+
+    newest_run: str | None = None
+    pipeline: str | None = None
+    variants: list[Variant] = []
+    rollout: dict[str, Any] | None = None  # Any: written by a later version
+    fallback: dict[str, Any] = {}  # Any: written by a later version
+    unverified: dict[str, str] = {}
+
+
+Action = Literal["deploy", "hold", "refuse", "promote", "abort", "rollback", "override", "approve"]
+
+
+class LedgerRecord(Record):
+    """One numbered decision about an endpoint; it carries the whole state that follows from it."""
+
+    endpoint: str
+    number: int
+    action: Action
+    run: str | None
+    actor: str
+    reason: str
+    verdicts: list[GateVerdict] = []
+    state: EndpointState
+    decided_at: datetime
+
+
+class VariantReport(Part):
+    """What a replica counted for one variant since it loaded it."""
+
+    requests: int = 0
+    errors: int = 0
+    latency_buckets: dict[str, int] = {}
+
+
+class EndpointReport(Part):
+    """What a replica serves for one endpoint."""
+
+    revision: int | None = None
+    run: str | None = None
+    refused: dict[str, str] = {}
+    variants: dict[str, VariantReport] = {}
+
+
+class ReplicaReport(Record):
+    """What a serving replica says of itself every 10 s."""
+
+    replica: str
+    started_at: datetime
+    reported_at: datetime
+    stale: bool = False
+    endpoints: dict[str, EndpointReport] = {}
