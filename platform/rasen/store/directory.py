@@ -47,6 +47,18 @@ class DirectoryStore:
             staged.write(data)
             return self._appear(staged, key, if_generation)
 
+    def children(self, prefix: str) -> list[str]:
+        """Return the sorted names that follow `prefix` up to the next `/`."""
+        folder, _, start = prefix.rpartition("/")
+        try:
+            entries = list(os.scandir(self.root / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = [
+            entry.name for entry in entries if entry.name.startswith(start) and not entry.name.startswith(".")
+        ]
+        return sorted(name[len(start) :] for name in names)
+
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the objects under `prefix` after `after`, in key order."""
         folder, _, _ = prefix.rpartition("/")
@@ -56,16 +68,6 @@ class DirectoryStore:
             stat = self.stat(key)
             if stat is not None:
                 yield stat
-
-    def children(self, prefix: str) -> list[str]:
-        """Return the sorted names that follow `prefix` up to the next `/`."""
-        folder, _, start = prefix.rpartition("/")
-        try:
-            entries = list(os.scandir(self.root / folder))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        names = [entry.name for entry in entries if entry.name.startswith(start) and not entry.name.startswith(".")]
-        return sorted(name[len(start) :] for name in names)
 
     def stat(self, key: str) -> Stat | None:
         """Return what is known of the object, or `None`."""
@@ -174,7 +176,9 @@ class DirectoryStore:
                 present = self.stat(key)
                 found = present.generation if present else 0
                 if if_generation is not None and found != if_generation:
-                    raise PreconditionFailed(f"object {key!r} has generation {found}, expected {if_generation}")
+                    raise PreconditionFailed(
+                        f"object {key!r} has generation {found}, expected {if_generation}"
+                    )
                 generation = max(generation, found + 1)  # the clock may have gone back
                 os.utime(staged.name, ns=(generation, generation))
                 Path(staged.name).rename(path)
@@ -185,7 +189,9 @@ class DirectoryStore:
         missing = []
         while not folder.is_dir():
             if folder.exists():
-                raise StoreUnavailable(f"{key!r} cannot be written: {str(folder)!r} is an object, not a folder")
+                raise StoreUnavailable(
+                    f"{key!r} cannot be written: {str(folder)!r} is an object, not a folder"
+                )
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):

@@ -47,15 +47,17 @@ class MemoryStore:
             self._objects[key] = (bytes(data), stat)
             return stat.generation
 
+    def children(self, prefix: str) -> list[str]:
+        """Return the sorted names that follow `prefix` up to the next `/`."""
+        return sorted(
+            {key[len(prefix) :].split("/", 1)[0] for key in self._objects if key.startswith(prefix)}
+        )
+
     def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
         """Yield the objects under `prefix` after `after`, in key order."""
         for key in sorted(self._objects):
             if key.startswith(prefix) and key > after and key in self._objects:
                 yield self._objects[key][1]
-
-    def children(self, prefix: str) -> list[str]:
-        """Return the sorted names that follow `prefix` up to the next `/`."""
-        return sorted({key[len(prefix) :].split("/", 1)[0] for key in self._objects if key.startswith(prefix)})
 
     def stat(self, key: str) -> Stat | None:
         """Return what is known of the object, or `None`."""
@@ -71,7 +73,9 @@ class MemoryStore:
         """Copy a local file to a new object."""
         data = path.read_bytes()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise DigestMismatch(f"{str(path)!r} does not have the SHA-256 {sha256} that was announced for {key!r}")
+            raise DigestMismatch(
+                f"{str(path)!r} does not have the SHA-256 {sha256} that was announced for {key!r}"
+            )
         return self.write(key, data, if_generation=0)
 
     def download(self, key: str, path: Path, *, sha256: str) -> None:

@@ -61,11 +61,11 @@ class Store(Protocol):
             StoreUnavailable: It could not be written; nothing changed.
         """
 
-    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
-        """Yield the objects whose key starts with `prefix` and is greater than `after`, in key order."""
-
     def children(self, prefix: str) -> list[str]:
         """Return the sorted names that follow `prefix`, a "folder" ending in `/`, up to the next `/`."""
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[Stat]:
+        """Yield the objects whose key starts with `prefix` and is greater than `after`, in key order."""
 
     def stat(self, key: str) -> Stat | None:
         """Return what is known of the object, or `None` when there is none."""
