@@ -1,0 +1,1 @@
+"""Models: their schema and profile, how one is published, qualified and loaded."""
