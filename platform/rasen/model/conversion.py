@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, assert_never
 
+from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
 from rasen.model.dtypes import CATEGORY, ORDERED_CATEGORY
-from rasen.model.schema import Column, ColumnType
+from rasen.model.schema import Column
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
 from rasen.model.dtypes import CATEGORY, ORDERED_CATEGORY, classify
 from rasen.model.predictions import Predictions, output_of
-from rasen.model.schema import CategoryValue, Column, ColumnType, ModelSchema
+from rasen.model.schema import CategoryValue, Column, ModelSchema
 
 if TYPE_CHECKING:
     import pandas as pd

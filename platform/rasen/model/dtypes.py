@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
-from rasen.model.schema import ColumnType
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
 from rasen.model.conversion import NUMPY_DTYPES, converter, is_category, json_values
 from rasen.model.dtypes import classify
-from rasen.model.schema import Column, ColumnType, ModelSchema
+from rasen.model.schema import Column, ModelSchema
 
 if TYPE_CHECKING:
     import pandas as pd

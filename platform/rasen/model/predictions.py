@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.dtypes import classify
-from rasen.model.schema import Column, ColumnType, Output
+from rasen.model.schema import Column, Output
 
 if TYPE_CHECKING:
     import numpy as np

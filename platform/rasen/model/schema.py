@@ -10,25 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal, Self
 
+from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
 
 FORMAT = 1
 
 CategoryValue = bool | int | str
-
-
-class ColumnType(StrEnum):
-    """The types of a request's and an answer's columns."""
-
-    BOOL = "bool"
-    INT64 = "int64"
-    FLOAT64 = "float64"
-    STRING = "string"
-    DATE = "date"
-    TIMESTAMP = "timestamp"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
