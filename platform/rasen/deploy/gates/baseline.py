@@ -1,0 +1,60 @@
+"""The `baseline` gate: the model is better than another number of the same run, usually its statistical profile's.
+
+A model that does not beat the mean by group is not worth its risk. Equal is not better: the profile is simpler.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import assert_never
+
+from rasen.deploy.gates.measured import Measured, in_words
+from rasen.pipeline_schema import BaselineGate
+from rasen.tracking.records import GateVerdict
+
+# 2.7 is 10 % better than 3.0, whatever the last bit says.
+_ROUNDING = 1e-9
+
+
+def judge(name: str, gate: BaselineGate, measured: Measured) -> GateVerdict:
+    """Return whether the metric beats the other by the declared margin.
+
+    Raises:
+        Unmeasured: One of the two is not a finite number.
+    """
+    value = measured.number(gate.metric)
+    reference = measured.number(gate.better_than)
+    match gate.better:
+        case "minimize":
+            gain = reference - value
+        case "maximize":
+            gain = value - reference
+        case _:
+            assert_never(gate.better)
+    needed = gate.margin * abs(reference)
+    passes = gain > 0 and gain >= needed * (1 - _ROUNDING)
+    outcome = "better" if passes else "not enough" if gain > 0 else "equal" if gain == 0 else "worse"
+    shown, other = in_words(value, reference)
+    reason = f"{gate.metric} {shown} is {_compared(gain, reference)} {gate.better_than} {other}"
+    if gain > 0 and not passes:
+        reason += f", less than the {_percent(gate.margin)} that are asked for"
+    return GateVerdict(
+        gate=name,
+        answer="pass" if passes else "fail",
+        outcome=outcome,
+        numbers={gate.metric: value, gate.better_than: reference, "margin": gate.margin},
+        reason=reason,
+    )
+
+
+def _compared(gain: float, reference: float) -> str:
+    if gain == 0:
+        return "equal to"
+    word = "better" if gain > 0 else "worse"
+    share = abs(gain / reference) if reference else math.inf
+    return f"{_percent(share)} {word} than" if math.isfinite(share) else f"{word} than"
+
+
+def _percent(share: float) -> str:
+    percent = share * 100
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
