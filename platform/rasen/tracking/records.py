@@ -37,7 +37,11 @@ class Part(BaseModel):
     """A piece of a record."""
 
     model_config = ConfigDict(
-        frozen=True, extra="ignore", ser_json_inf_nan="strings", populate_by_name=True, protected_namespaces=()
+        frozen=True,
+        extra="ignore",
+        ser_json_inf_nan="strings",
+        populate_by_name=True,
+        protected_namespaces=(),
     )
 
 
@@ -254,7 +258,8 @@ class EndpointState(Part):
     variants: list[Variant] = []
     rollout: dict[str, Any] | None = None  # Any: written by a later version
     fallback: dict[str, Any] = {}  # Any: written by a later version
-    unverified: dict[str, str] = {}
+    unverified: dict[str, str] = {}  # "<pipeline>/<run>" of a refused forgery: SHA-256 of its bytes
+    claims: dict[str, str] = {}  # pipeline that does not own the endpoint: its newest refused run
 
 
 Action = Literal["deploy", "hold", "refuse", "promote", "abort", "rollback", "override", "approve"]
