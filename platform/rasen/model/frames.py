@@ -9,7 +9,7 @@ infinity are refused, exactly as serving's own request types refuse them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
@@ -19,6 +19,8 @@ from rasen.model.schema import Column, ModelSchema
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_CASTABLE = (ColumnType.DATE, ColumnType.TIMESTAMP)  # from one unit to another; numbers might overflow unseen
 
 
 class FrameBuilder:
@@ -126,6 +128,9 @@ def conform(schema: ModelSchema, frame: pd.DataFrame) -> pd.DataFrame:
             raise InvalidInput(f"column {column.name!r} holds infinity; no request can carry it")
         if dtype == column.dtype and (not is_category(column) or _same_categories(column, given)):
             series[column.name] = given.reset_index(drop=True)
+        elif found is column.type and found in _CASTABLE:
+            recorded: Any = column.dtype  # Any: the stubs know dtypes by literal name only
+            series[column.name] = given.reset_index(drop=True).astype(recorded)
         else:
             values = json_values(given, column.type)
             series[column.name] = pd.Series(converter(column)(values))

@@ -101,7 +101,8 @@ def check_digest(data: bytes, *, sha256: str, what: str) -> None:
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise DigestMismatch(
-            f"{what} is not the one that was published: {len(data)} bytes with sha256 {found[:12]}…, expected {sha256[:12]}…"
+            f"{what} is not the one that was published: {len(data)} bytes with sha256 {found[:12]}…, "
+            f"expected {sha256[:12]}…"
         )
 
 
