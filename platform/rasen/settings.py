@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 from rasen.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from rasen.settings_model import Settings as Settings
+    from rasen.settings_model import Settings
+
+__all__ = [
+    "CONTEXT_VARIABLE",
+    "Settings",
+    "child_environment",
+    "context_path",
+    "find_home",
+    "load_settings",
+    "platform_environment",
+]
 
 CONTEXT_VARIABLE = "RASEN_CONTEXT"
 """Set by the batch step for its kernel: the path of the file that says which run this is."""

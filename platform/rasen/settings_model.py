@@ -22,9 +22,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="RASEN_", frozen=True, extra="forbid")
 
     home: Path = Field(
-        default_factory=lambda: find_home(Path.cwd()), description="folder that holds everything on one machine"
+        default_factory=lambda: find_home(Path.cwd()),
+        description="folder that holds everything on one machine",
     )
-    environment: Environment = Field(default="dev", description="which environment this is: dev, staging or prod")
+    environment: Environment = Field(
+        default="dev", description="which environment this is: dev, staging or prod"
+    )
     host: str = Field(default="127.0.0.1", description="address that the servers listen on")
     serving_port: int = Field(default=8080, ge=0, le=65535, description="port of the prediction API")
     admin_port: int = Field(default=8081, ge=0, le=65535, description="port of serving's admin routes")
@@ -32,7 +35,9 @@ class Settings(BaseSettings):
     serving_workers: int = Field(default=2, ge=1, le=64, description="number of serving processes")
     max_body_bytes: int = Field(default=1_048_576, ge=1, description="largest request body, in bytes")
     max_rows: int = Field(default=10_000, ge=1, description="most rows in one request")
-    reconcile_seconds: float = Field(default=5.0, gt=0, description="seconds between two looks for missed events")
+    reconcile_seconds: float = Field(
+        default=5.0, gt=0, description="seconds between two looks for missed events"
+    )
     spool_max_bytes: int = Field(
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
     )

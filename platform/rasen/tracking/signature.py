@@ -67,7 +67,7 @@ class PublicKey(Part):
 class TrustStore(Record):
     """The public keys that are trusted here."""
 
-    keys: list[PublicKey] = []
+    keys: list[PublicKey] = Field(default_factory=list)
 
     def verify(self, message: bytes, signature: bytes, *, key_id: str, role: Role, environment: str) -> None:
         """Check one signature.
@@ -122,7 +122,9 @@ class FileSigner:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         if self._path.stat().st_mode & 0o077:
-            raise KeyRefused(f"key file {str(self._path)!r} may be read by others; `chmod 600` it, or make a new one")
+            raise KeyRefused(
+                f"key file {str(self._path)!r} may be read by others; `chmod 600` it, or make a new one"
+            )
         return Ed25519PrivateKey.from_private_bytes(self._path.read_bytes())
 
 
@@ -247,7 +249,9 @@ def open_signed(data: bytes, key: str, *, trust: TrustStore, role: Role, environ
         header = _Header.model_validate_json(line)
         signature = base64.b64decode(header.signature, validate=True)
     except (ValidationError, ValueError):
-        raise SignatureInvalid(f"object {key!r} is not signed: its first line is no signature header") from None
+        raise SignatureInvalid(
+            f"object {key!r} is not signed: its first line is no signature header"
+        ) from None
     if header.role is not role:
         raise KeyRefused(f"object {key!r} is signed as {header.role.value!r}; {role.value!r} must sign it")
     message = _message(role, key, payload)

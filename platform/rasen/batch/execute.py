@@ -1,0 +1,177 @@
+"""One call from a wish to a verdict: find the release, file the request, start, run, finish.
+
+What the command line and the demo do alike; a scheduler composes the same pieces in other processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rasen.batch.finish import Finished
+from rasen.batch.runner import Observer, run_to_end
+from rasen.batch.start import file_request, start_run, type_request
+from rasen.errors import InvalidInput, NotFound, StepFailed, ValidationFailed
+from rasen.parameters import parse_assignments
+from rasen.release import Release, current_release, read_release, register_workspace
+from rasen.settings import Settings
+from rasen.store import Store, open_store
+from rasen.tracking.keys import step_prefix
+from rasen.tracking.records import Verdict
+from rasen.tracking.results import newest_attempt
+from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.versions import environment_digest
+
+_INTERRUPTED_EXIT_CODE = 75
+_EXIT_CODES = {
+    Verdict.SUCCEEDED: 0,
+    Verdict.VALIDATION_FAILED: ValidationFailed.exit_code,
+    Verdict.INTERRUPTED: _INTERRUPTED_EXIT_CODE,
+    Verdict.CANCELLED: 130,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """A run that has come to its end."""
+
+    settings: Settings
+    store: Store
+    pipeline: str
+    run: str
+    finished: Finished
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the run ended."""
+        return self.finished.verdict
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that tells a scheduler whether to try again."""
+        return _EXIT_CODES.get(self.verdict, StepFailed.exit_code)
+
+    def explanation(self) -> Iterable[str]:
+        """Yield what a person wants to know next, as lines."""
+        end = self.finished.end
+        for judged in self.finished.table_verdicts:
+            yield f"gate {judged.gate}: {judged.answer}, {judged.reason}"
+        if end is None:
+            published = self.finished.manifest
+            if published is not None and published.model is not None:
+                yield "published a model; `rasen deployments` shows what was decided about it"
+            return
+        if end.error:
+            yield f"{end.step}: {end.error}" if end.step else end.error
+        if end.step is None:
+            return
+        attempt = newest_attempt(self.store, self.pipeline, self.run, end.step)
+        if attempt is None or attempt.result is None:
+            return
+        if attempt.result.cell is not None:
+            yield f"the failing cell is cell {attempt.result.cell} of the notebook (counted from 0)"
+        for name in ("output.ipynb", "log.txt"):
+            key = step_prefix(self.pipeline, self.run, end.step, attempt.number) + name
+            if any(file.key == key for file in attempt.result.files):
+                yield f"{name}: {self.settings.store_dir / key}"
+
+    def report(self) -> dict[str, Any]:  # Any: JSON
+        """Return the same for programs."""
+        end = self.finished.end
+        return {
+            "pipeline": self.pipeline,
+            "run": self.run,
+            "verdict": self.verdict.value,
+            "step": end.step if end else None,
+            "error": end.error if end else None,
+            "published_model": bool(self.finished.manifest and self.finished.manifest.model),
+            "exit_code": self.exit_code,
+        }
+
+
+def execute(
+    settings: Settings,
+    pipeline: str,
+    *,
+    dev: bool,
+    release_id: str | None,
+    given: Mapping[str, object],
+    typed: Iterable[str],
+    deploy: bool,
+    request: str | None,
+    by: str,
+    now: datetime,
+    observe: Observer,
+) -> Executed:
+    """Run a pipeline and return how it ended.
+
+    Args:
+        settings: Where everything lies.
+        pipeline: Name of a registered pipeline; with `dev`, the folder of a working copy.
+        dev: Run the files of the folder as they are.
+        release_id: A release of the pipeline; the current one by default.
+        given: Values of parameters from a YAML file.
+        typed: Texts `name=value`; they win over `given`.
+        deploy: Whether the model may go live.
+        request: The caller's own name for this wish; the same name continues the same run.
+        by: Who wishes it.
+        now: The wish's instant, aware.
+        observe: Called as steps begin and end.
+
+    Raises:
+        InvalidInput: Something asked for does not exist or does not fit; nothing was started.
+    """
+    store = open_store(settings)
+    if dev:
+        release = _working_copy(settings, store, Path(pipeline), release_id=release_id)
+    else:
+        release = find_release(settings, store, pipeline, release_id)
+    name = release.pipeline
+    parameters = type_request(release, given=given, typed=parse_assignments(typed), at=now)
+    request_id, wish = file_request(
+        store, name, request=request, parameters=parameters, deploy=deploy, by=by, now=now
+    )
+    started = start_run(
+        store,
+        release,
+        environment=settings.environment,
+        trigger=f"request:{request_id}",
+        at=wish.at,
+        parameters=wish.parameters,
+        deploy=wish.deploy,
+        image=environment_digest(),
+    )
+    if started.start.release != release.release:  # the request was started before, with another release
+        release = read_release(
+            store, load_trust(settings), name, started.start.release, environment=settings.environment
+        )
+    finished = run_to_end(settings, store, release, started.start, observe)
+    return Executed(settings=settings, store=store, pipeline=name, run=started.start.run, finished=finished)
+
+
+def find_release(settings: Settings, store: Store, pipeline: str, release_id: str | None) -> Release:
+    """Return a registered pipeline's release after checking its signature.
+
+    Raises:
+        NotFound: The pipeline or the release is not registered.
+    """
+    release = release_id or current_release(store, pipeline)
+    return read_release(store, load_trust(settings), pipeline, release, environment=settings.environment)
+
+
+def _working_copy(settings: Settings, store: Store, folder: Path, *, release_id: str | None) -> Release:
+    if release_id is not None:
+        raise InvalidInput(
+            f"--release {release_id!r} and --dev exclude one another: a working copy is no release"
+        )
+    if settings.environment != "dev":
+        raise InvalidInput(
+            f"a working copy runs in the environment 'dev' only, this is {settings.environment!r}; commit and register"
+        )
+    if not folder.is_dir():
+        raise NotFound(f"{str(folder)!r} is no folder; --dev takes the folder that holds pipeline.yaml")
+    signer = local_signer(settings, Role.REGISTRAR)
+    return register_workspace(folder, store=store, signer=signer, image=environment_digest()).release

@@ -1,0 +1,149 @@
+"""Starting a run: the first of the three idempotent commands start, step, finish.
+
+The same trigger names the same run, and the start record is create-only, so starting again finds the first start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rasen.errors import ObjectNotFound, PreconditionFailed
+from rasen.parameters import Layer, Resolved
+from rasen.release import Release
+from rasen.store import Store
+from rasen.tracking.ids import instant_of, run_id
+from rasen.tracking.keys import request_key, start_key
+from rasen.tracking.records import Request, Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A start record, its digest, and whether this call made it."""
+
+    start: Start
+    sha256: str
+    created: bool
+
+
+def file_request(
+    store: Store,
+    pipeline: str,
+    *,
+    request: str | None,
+    parameters: Mapping[str, Any],  # Any: JSON
+    deploy: bool,
+    by: str,
+    now: datetime,
+) -> tuple[str, Request]:
+    """Write down that somebody wants a run; return the request's id and record.
+
+    Filing one id again returns the first record, whatever the second says: that is how a caller that was killed finds
+    its run again. `at` is later than every start of the pipeline, so that the run will be the newest.
+    """
+    name = request or secrets.token_hex(6)
+    key = request_key(pipeline, name)
+    newest = newest_run(store, pipeline)
+    at = now.astimezone(UTC)
+    if newest is not None:
+        at = max(at, instant_of(newest) + timedelta(milliseconds=1))
+    record = Request(kind="run", parameters=dict(parameters), deploy=deploy, at=at, by=by)
+    try:
+        store.write(key, record.to_bytes(), if_generation=0)
+    except PreconditionFailed:
+        record = Request.from_bytes(store.read(key), source=key)
+    return name, record
+
+
+def newest_run(store: Store, pipeline: str) -> str | None:
+    """Return the id of the pipeline's newest start, or `None`."""
+    names = store.children(f"starts/{pipeline}/")
+    return names[-1].removesuffix(".json") if names else None
+
+
+def start_run(
+    store: Store,
+    release: Release,
+    *,
+    environment: str,
+    trigger: str,
+    at: datetime,
+    parameters: Mapping[str, Any],  # Any: JSON
+    deploy: bool,
+    image: str,
+) -> Started:
+    """Record that a run of `release` begins; parameters are checked before anything is written.
+
+    Raises:
+        ParameterError: A parameter is unknown to every step, or its value is not of its type.
+    """
+    run = run_id(at, trigger)
+    start = Start(
+        run=run,
+        pipeline=release.pipeline,
+        release=release.release,
+        origin=release.origin,
+        environment=environment,
+        nonce=secrets.token_hex(16),
+        trigger=trigger,
+        parameters=dict(parameters),
+        deploy=deploy,
+        image=image,
+    )
+    step_parameters(release, start)
+    key = start_key(release.pipeline, run)
+    data = start.to_bytes()
+    try:
+        store.write(key, data, if_generation=0)
+    except PreconditionFailed:
+        data = store.read(key)
+        found = Start.from_bytes(data, source=key)
+        return Started(start=found, sha256=hashlib.sha256(data).hexdigest(), created=False)
+    return Started(start=start, sha256=hashlib.sha256(data).hexdigest(), created=True)
+
+
+def type_request(
+    release: Release, *, given: Mapping[str, object], typed: Mapping[str, str], at: datetime
+) -> dict[str, Any]:  # Any: JSON
+    """Return the parameters of a request from a YAML file's values and, above them, texts typed after `-p`.
+
+    Raises:
+        ParameterError: A name is unknown to every step, or a value is not of its type.
+    """
+    layers = [(Layer.YAML, given), (Layer.COMMAND_LINE, typed)]
+    resolved = release.resolve(layers, scheduled_at=at)
+    return {
+        name: one.values[name]
+        for one in resolved.values()
+        for name in one.values
+        if name in given or name in typed
+    }
+
+
+def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
+    """Return the parameters of every step of a run, with the layer that each value comes from.
+
+    Raises:
+        ParameterError: A name is unknown to every step, or a value is not of its type.
+    """
+    return release.resolve([(Layer.REQUEST, start.parameters)], scheduled_at=instant_of(start.run))
+
+
+def read_start(store: Store, pipeline: str, run: str) -> Started:
+    """Return a run's start record.
+
+    Raises:
+        ObjectNotFound: No such run was started.
+    """
+    key = start_key(pipeline, run)
+    try:
+        data = store.read(key)
+    except ObjectNotFound:
+        raise ObjectNotFound(f"pipeline {pipeline!r} has no run {run!r}; `rasen runs` lists them") from None
+    return Started(
+        start=Start.from_bytes(data, source=key), sha256=hashlib.sha256(data).hexdigest(), created=False
+    )

@@ -1,0 +1,47 @@
+"""`rasen deployments`: the ledger, newest decision first."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from rasen.cli.output import JsonFlag, print_json, print_table, show_time
+from rasen.settings import load_settings
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("deployments")(list_deployments)
+
+
+def list_deployments(
+    endpoint: Annotated[str | None, typer.Argument(help="only this endpoint")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """List what was decided about each endpoint, and why."""
+    from rasen.batch.queries import open_index
+
+    rows = open_index(load_settings()).deployments(endpoint, limit=limit)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "",
+        ("endpoint", "number", "action", "run", "decided", "by", "reason"),
+        [
+            (
+                escape(row.endpoint),
+                str(row.number),
+                f"[{'green' if row.action == 'deploy' else 'red'}]{row.action}[/]",
+                row.run or "",
+                show_time(row.decided_at),
+                escape(row.actor),
+                escape(row.reason),
+            )
+            for row in rows
+        ],
+    )

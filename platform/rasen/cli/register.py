@@ -1,0 +1,120 @@
+"""`rasen register`, `rasen releases`, `rasen schema`: pipelines and their releases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from rasen.cli.output import JsonFlag, console, print_json, print_table
+from rasen.settings import load_settings
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("register")(register_pipelines)
+    app.command("releases")(list_releases)
+    app.command("schema")(print_schema)
+
+
+def register_pipelines(
+    folders: Annotated[
+        list[Path], typer.Argument(help="folders with a pipeline.yaml, or folders of such folders")
+    ],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Make an immutable, signed release of each pipeline from the repository's current commit."""
+    from rasen.release import register
+    from rasen.store import open_store
+    from rasen.tracking.signature import Role, local_signer
+    from rasen.versions import environment_digest
+
+    settings = load_settings()
+    store = open_store(settings)
+    signer = local_signer(settings, Role.REGISTRAR)
+    registered = [
+        register(folder, store=store, signer=signer, image=environment_digest())
+        for given in folders
+        for folder in _pipeline_folders(given)
+    ]
+    if as_json:
+        print_json(
+            [
+                {
+                    "pipeline": one.release.pipeline,
+                    "release": one.release.release,
+                    "commit": one.release.commit,
+                    "created": one.created,
+                }
+                for one in registered
+            ]
+        )
+        return
+    for one in registered:
+        what = "registered" if one.created else "unchanged, still"
+        console().print(f"{escape(one.release.pipeline)}: {what} [bold]{escape(one.release.release)}[/bold]")
+
+
+def _pipeline_folders(given: Path) -> list[Path]:
+    """Return `given` when it is a pipeline, else the pipelines in it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    from rasen.errors import NotFound
+    from rasen.pipeline import PIPELINE_FILE
+
+    if (given / PIPELINE_FILE).exists():
+        return [given]
+    found = sorted(path.parent for path in given.glob(f"*/{PIPELINE_FILE}"))
+    if not found:
+        raise NotFound(
+            f"{str(given)!r} is no pipeline and holds none: there is no {PIPELINE_FILE} in it or one below"
+        )
+    return found
+
+
+def list_releases(
+    pipeline: Annotated[str | None, typer.Argument(help="only this pipeline")] = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the registered pipelines with their current release, or all releases of one."""
+    from rasen.errors import NotFound
+    from rasen.release import current_release
+    from rasen.store import open_store
+
+    store = open_store(load_settings())
+    pipelines = store.children("releases/")
+    if pipeline is not None and pipeline not in pipelines:
+        raise NotFound(f"no pipeline {pipeline!r} is registered; there are {', '.join(pipelines) or 'none'}")
+    rows = []
+    for name in [pipeline] if pipeline else pipelines:
+        current = current_release(store, name)
+        names = [child for child in store.children(f"releases/{name}/") if not child.endswith(".json")]
+        rows += [
+            {"pipeline": name, "release": release, "current": release == current}
+            for release in names
+            if pipeline or release == current
+        ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "",
+        ("pipeline", "release", ""),
+        [
+            (str(row["pipeline"]), str(row["release"]), "[green]current[/green]" if row["current"] else "")
+            for row in rows
+        ],
+    )
+
+
+def print_schema() -> None:
+    """Print the JSON Schema of pipeline.yaml, for editors."""
+    from rasen.pipeline import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,106 @@
+"""`rasen run`: run a release, or a working copy, on this machine."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from rasen.cli.output import JsonFlag, colour_verdict, console, print_json, show_metrics
+from rasen.settings import load_settings
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("run")(run_pipeline)
+
+
+def run_pipeline(
+    pipeline: Annotated[
+        str, typer.Argument(help="name of a registered pipeline; with --dev the folder of a working copy")
+    ],
+    *,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value, read by the notebook's annotation"),
+    ] = None,
+    parameters_file: Annotated[
+        Path | None,
+        typer.Option("-y", "--parameters-file", help="YAML file of parameters; -p wins", exists=True),
+    ] = None,
+    dev: Annotated[
+        bool,
+        typer.Option("--dev", help="run the files as they are in a folder; never deployable outside dev"),
+    ] = False,
+    release_id: Annotated[
+        str | None, typer.Option("--release", help="an older release than the current one")
+    ] = None,
+    deploy: Annotated[
+        bool | None,
+        typer.Option("--deploy/--no-deploy", help="may the model go live? yes for a release, no with --dev"),
+    ] = None,
+    request: Annotated[
+        str | None,
+        typer.Option(help="your own name for this wish: asking again with it continues the same run"),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a pipeline's notebooks, qualify and publish its model; exit with the code of the verdict."""
+    from rasen.batch.execute import execute
+    from rasen.batch.runner import Event, StepBegan, StepEnded, StepSkipped
+
+    out = console()
+
+    def observe(event: Event) -> None:
+        if as_json:
+            return
+        match event:
+            case StepBegan():
+                again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
+                out.print(f"[dim]{event.step} …{again}[/dim]")
+            case StepSkipped():
+                out.print(f"{event.step}  {colour_verdict('skipped')}")
+            case StepEnded():
+                metrics = {metric.name: metric.value for metric in event.result.metrics if not metric.slice}
+                line = f"{event.step}  {colour_verdict(event.result.verdict)}  {event.result.seconds:.1f} s"
+                out.print(f"{line}  [dim]{show_metrics(metrics)}[/dim]")
+
+    executed = execute(
+        load_settings(),
+        pipeline,
+        dev=dev,
+        release_id=release_id,
+        given=_read_yaml(parameters_file) if parameters_file else {},
+        typed=parameter or [],
+        deploy=(not dev) if deploy is None else deploy,
+        request=request,
+        by=getpass.getuser(),
+        now=datetime.now(tz=UTC),
+        observe=observe,
+    )
+    if as_json:
+        print_json(executed.report())
+    else:
+        out.print(
+            f"\n[bold]{escape(executed.pipeline)}[/bold]  {executed.run}  {colour_verdict(executed.verdict)}"
+        )
+        for line in executed.explanation():
+            out.print(escape(line), soft_wrap=True)
+    raise typer.Exit(executed.exit_code)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:  # Any: JSON-like
+    from rasen.errors import ParameterError
+    from rasen.strict_yaml import YamlProblem, parse_yaml
+
+    try:
+        data = parse_yaml(path.read_text(encoding="utf-8")).data
+    except YamlProblem as problem:
+        raise ParameterError(f"{str(path)!r}, line {problem.line}: {problem.message}") from None
+    if not isinstance(data, dict):
+        raise ParameterError(f"{str(path)!r} must hold a mapping of parameters, not {type(data).__name__}")
+    return data

@@ -1,0 +1,112 @@
+"""`rasen up`: the whole platform on one machine, in the foreground.
+
+Besides supervising the processes it does what a cluster does on a schedule: it makes published tables visible that a
+kill has left behind, and keeps the index up to date.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from filelock import FileLock, Timeout
+
+from rasen.batch.tables import stale_pipelines
+from rasen.errors import PlatformFailed, RasenError
+from rasen.local.processes import Group, check_ports, platform_programs
+from rasen.settings import Settings, platform_environment
+from rasen.store import Store, open_store
+from rasen.tracking.index import Index
+from rasen.tracking.signature import Role, load_trust, local_signer
+
+_HEALTHY_SECONDS = 60.0
+_TICK_SECONDS = 0.2
+
+Tell = Callable[[str], None]
+
+
+@contextmanager
+def running_platform(settings: Settings, *, tell: Tell) -> Iterator[Group]:
+    """Start the platform, wait until it is healthy, and stop it when the block ends.
+
+    Raises:
+        PlatformFailed: It runs already for this home, a port is in use, or a process does not come up.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.home / ".up.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise PlatformFailed(f"a platform is already running for {str(settings.home)!r}") from None
+    try:
+        check_ports(settings)
+        for role in Role:  # the keys are made before anybody needs them
+            local_signer(settings, role)
+        group = Group(settings, platform_programs(settings))
+        try:
+            group.start()
+            tell("starting serving, the deploy function and the event bridge")
+            group.wait_until_healthy(timeout_seconds=_HEALTHY_SECONDS)
+            yield group
+        finally:
+            group.stop()
+    finally:
+        lock.release()
+
+
+def platform_is_running(settings: Settings) -> bool:
+    """Return whether some process holds this home's platform."""
+    if not settings.home.exists():
+        return False
+    lock = FileLock(settings.home / ".up.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def run_platform(settings: Settings, *, tell: Tell, ready: Callable[[Group], None]) -> None:
+    """Run the platform until SIGINT or SIGTERM, and stop it cleanly."""
+    stop = False
+
+    def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stop
+        stop = True
+
+    with running_platform(settings, tell=tell) as group:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ask_to_stop)
+        ready(group)
+        store = open_store(settings)
+        look_due = 0.0
+        while not stop:
+            for name in group.supervise():
+                tell(f"{name} had ended and was started again; its log: {settings.logs_dir / name}.log")
+            if time.monotonic() >= look_due:
+                look_due = time.monotonic() + settings.reconcile_seconds
+                look_for_missed(settings, store, tell=tell)
+            time.sleep(_TICK_SECONDS)
+        tell("stopping")
+
+
+def look_for_missed(settings: Settings, store: Store, *, tell: Tell) -> None:
+    """Bring the warehouse and the index up to what the store says."""
+    try:
+        for pipeline in stale_pipelines(settings, store):
+            # In a process of its own: the warehouse needs libraries that an idle supervisor should not hold.
+            subprocess.run(
+                [sys.executable, "-m", "rasen.batch.tables", pipeline],
+                env=platform_environment(settings),
+                check=False,
+            )
+        index = Index(settings.index_file)
+        index.catch_up(store, load_trust(settings), environment=settings.environment)
+    except (RasenError, OSError) as error:
+        tell(f"the regular look at the store failed, and will be repeated: {error}")
