@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,15 +66,17 @@ class DirectoryStore:
         keys = [key for key in self._walk(folder) if key.startswith(prefix) and key > after]
         keys.sort()
         for key in keys:
-            stat = self.stat(key)
-            if stat is not None:
-                yield stat
+            found = self.stat(key)
+            if found is not None:
+                yield found
 
     def stat(self, key: str) -> Stat | None:
         """Return what is known of the object, or `None`."""
         try:
             found = (self.root / check_key(key)).stat()
         except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not stat.S_ISREG(found.st_mode):
             return None
         return Stat(
             key=key,
