@@ -152,6 +152,17 @@ def take(predictions: Predictions, rows: slice) -> Predictions:
     return predictions[rows]
 
 
+def concatenate(parts: list[Predictions]) -> Predictions:
+    """Return predictions of the same output one after the other."""
+    import numpy as np
+
+    first = parts[0]
+    if isinstance(first, dict):
+        columns = [part for part in parts if isinstance(part, dict)]
+        return {name: np.concatenate([part[name] for part in columns]) for name in first}
+    return np.concatenate([part for part in parts if not isinstance(part, dict)])
+
+
 def _columns(answer: pd.DataFrame, rows: int, output: Output | None) -> dict[str, np.ndarray]:
     if output is not None and output.kind == "scalar":
         raise ModelFailed("the model answered a DataFrame; its schema says one value a row")
