@@ -1,0 +1,155 @@
+"""Runs the rules over notebooks: which files, which rules, and what is told apart in the answer.
+
+Three things can come of a notebook and they are kept apart: findings (the analyst's to mend), a file that is no
+notebook (somebody's bad input), and a rule that raised (our fault; the other rules still run).
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rasen.errors import InvalidInput, NotebookError, PlatformFailed
+from rasen.suggestion import suggest
+from rasen_lint.document import Document, read_document
+from rasen_lint.finding import Finding, Severity
+from rasen_lint.rule import Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A rule that raised: a fault of Rasen's, with the place for whoever mends it."""
+
+    code: str
+    error: str
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What came of one notebook: a `problem` when the file could not be read, else findings and faults."""
+
+    path: str
+    document: Document | None
+    findings: tuple[Finding, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    problem: str | None = None
+
+
+def find_notebooks(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the notebooks that the paths name: files as they are, folders searched, hidden folders left out.
+
+    Raises:
+        InvalidInput: A path does not exist, is no `.ipynb` file, or is a folder without any.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            notebooks = sorted(_walk(path))
+            if not notebooks:
+                raise InvalidInput(f"there is no notebook (*.ipynb) in the folder {str(path)!r}")
+            found.update(dict.fromkeys(notebooks))
+        elif path.suffix == ".ipynb" and path.exists():
+            found[path] = None
+        elif path.exists():
+            raise InvalidInput(f"{str(path)!r} is no notebook; name *.ipynb files or folders that hold them")
+        else:
+            raise InvalidInput(f"there is no file or folder {str(path)!r}")
+    return tuple(found)
+
+
+def select_rules(
+    rules: Mapping[str, Rule], *, select: Iterable[str], ignore: Iterable[str]
+) -> tuple[Rule, ...]:
+    """Return the rules to run: all or the selected, without the ignored; `NB1` stands for all of NB100 to NB199.
+
+    Raises:
+        InvalidInput: A code that no rule has.
+    """
+    selected = set(_expand(rules, select)) or set(rules)
+    remaining = selected - set(_expand(rules, ignore))
+    if not remaining:
+        raise InvalidInput("no rule is left to run; --select and --ignore name the same ones")
+    return tuple(rules[code] for code in sorted(remaining))
+
+
+def find_rule(rules: Mapping[str, Rule], code: str) -> Rule:
+    """Return the rule with that code, whatever its case.
+
+    Raises:
+        InvalidInput: No rule has it.
+    """
+    rule = rules.get(code.upper())
+    if rule is None:
+        raise InvalidInput(f"there is no rule {code!r}; {suggest(code, rules)}")
+    return rule
+
+
+def check_file(path: Path, rules: Iterable[Rule]) -> Checked:
+    """Read one notebook and run the rules on it. What is wrong with the file becomes its `problem`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return Checked(
+            path=str(path), document=None, problem=f"{path}: cannot be read: {error.strerror or error}"
+        )
+    return check_notebook(data, name=str(path), rules=rules)
+
+
+def check_notebook(data: bytes, *, name: str, rules: Iterable[Rule]) -> Checked:
+    """Run the rules on the bytes of a notebook; `name` stands for it in messages."""
+    try:
+        document = read_document(data, name=name)
+    except NotebookError as error:
+        return Checked(path=name, document=None, problem=str(error))
+    findings: list[Finding] = []
+    faults: list[Fault] = []
+    for rule in rules:
+        try:
+            findings.extend(rule.check(document))
+        except Exception as error:  # noqa: BLE001 - a rule that fails must not take the others with it
+            faults.append(_fault(rule, error))
+    return Checked(
+        path=name,
+        document=document,
+        findings=tuple(sorted(findings, key=_place)),
+        faults=tuple(faults),
+    )
+
+
+def exit_code(results: Iterable[Checked]) -> int:
+    """Return 0, 1 for errors, 2 for a file that could not be read, 70 for a fault of ours; the largest wins."""
+    code = 0
+    for checked in results:
+        if any(finding.severity is Severity.ERROR for finding in checked.findings):
+            code = max(code, 1)
+        if checked.problem is not None:
+            code = max(code, InvalidInput.exit_code)
+        if checked.faults:
+            code = max(code, PlatformFailed.exit_code)
+    return code
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent, name) for name in files if name.endswith(".ipynb"))
+
+
+def _expand(rules: Mapping[str, Rule], codes: Iterable[str]) -> Iterator[str]:
+    for code in codes:
+        matching = [known for known in rules if known.startswith(code.upper())] if code else []
+        yield from matching or [find_rule(rules, code).code]
+
+
+def _fault(rule: Rule, error: Exception) -> Fault:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return Fault(code=rule.code, error=f"{type(error).__name__}: {error}", place=place)
+
+
+def _place(finding: Finding) -> tuple[int, int, str]:
+    return (-1 if finding.cell is None else finding.cell, finding.line or 0, finding.code)

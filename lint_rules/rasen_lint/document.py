@@ -1,0 +1,160 @@
+"""A notebook as the rules see it: parsed once, each code cell as a syntax tree, and the size of its outputs.
+
+What is wrong with the file itself (not JSON, nbformat 3, a merge conflict) is found by `rasen.notebook`, so that the
+linter and the runner say the same about the same file.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, parse_notebook
+from rasen_lint.finding import Finding, Severity
+from rasen_lint.magics import Magic, mask_magics
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntaxProblem:
+    """Why a cell is no Python; line and column count from 1."""
+
+    message: str
+    line: int | None
+    column: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeCell:
+    """A code cell: its tree, or the problem that kept it from having one."""
+
+    cell: Cell
+    magics: tuple[Magic, ...]
+    tree: ast.Module
+    problem: SyntaxProblem | None
+
+
+@dataclass(frozen=True)
+class Document:
+    """A notebook with what the rules ask of it.
+
+    Args:
+        notebook: The cells.
+        output_sizes: Size in bytes of each cell's outputs, as JSON without white space; cells without are left out.
+    """
+
+    notebook: Notebook
+    output_sizes: Mapping[int, int]
+
+    @cached_property
+    def code_cells(self) -> tuple[CodeCell, ...]:
+        """The code cells of a Python notebook, parsed; none of a notebook in another language."""
+        if self.notebook.language not in {None, "python"}:
+            return ()
+        return tuple(_parse_cell(cell) for cell in self.notebook.cells if cell.type == "code")
+
+    def parameter_cells(self) -> Iterator[CodeCell]:
+        """Yield the code cells that are tagged `parameters`: one in a notebook that runs."""
+        return (code for code in self.code_cells if PARAMETERS_TAG in code.cell.tags)
+
+    def excerpt(self, finding: Finding, *, around: int = 1) -> list[tuple[int, str]]:
+        """Return the numbered lines around a finding, none when it means no cell."""
+        if finding.cell is None:
+            return []
+        lines = self.notebook.cells[finding.cell].source.splitlines()
+        line = finding.line or 1
+        first, last = max(1, line - around), min(len(lines), line + around)
+        return [(number, lines[number - 1]) for number in range(first, last + 1)]
+
+
+def read_document(data: bytes, *, name: str) -> Document:
+    """Parse the bytes of a notebook; `name` stands for it in messages.
+
+    Raises:
+        NotebookError: The file is no notebook of nbformat 4.
+    """
+    notebook = parse_notebook(data, name=name)
+    cells = json.loads(data.decode("utf-8-sig"))["cells"]
+    sizes = {index: _size(cell["outputs"]) for index, cell in enumerate(cells) if cell.get("outputs")}
+    return Document(notebook, sizes)
+
+
+def finding_at(
+    code: str,
+    severity: Severity,
+    message: str,
+    cell: Cell,
+    *,
+    line: int | None = None,
+    column: int | None = None,
+) -> Finding:
+    """Build the finding of a rule in a cell."""
+    return Finding(
+        code=code,
+        severity=severity,
+        message=message,
+        cell=cell.index,
+        cell_id=cell.id,
+        line=line,
+        column=column,
+    )
+
+
+def _size(outputs: Any) -> int:  # Any: a piece of JSON
+    return len(json.dumps(outputs, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass"))
+
+
+def _parse_cell(cell: Cell) -> CodeCell:
+    masked = mask_magics(cell.source)
+    tree, problem = _parse(masked.python)
+    if problem is not None and (transformed := _transform(cell.source)) is not None:
+        other_tree, other_problem = _parse(transformed)
+        if other_problem is None:
+            tree, problem = other_tree, None
+    return CodeCell(cell=cell, magics=masked.magics, tree=tree, problem=problem)
+
+
+def _parse(python: str) -> tuple[ast.Module, SyntaxProblem | None]:
+    """Parse and compile; compiling finds the rest (`return` outside a function), await at the top is allowed."""
+    empty = ast.Module(body=[], type_ignores=[])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(python)
+            compile(tree, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        except SyntaxError as error:
+            return empty, SyntaxProblem(
+                message=error.msg, line=error.lineno or None, column=error.offset or None
+            )
+        except ValueError as error:  # null bytes, lone surrogates, numbers of thousands of digits
+            return empty, SyntaxProblem(message=str(error), line=None, column=None)
+        except (RecursionError, MemoryError):
+            return empty, SyntaxProblem(message="nested too deeply", line=None, column=None)
+    return tree, None
+
+
+def _transform(source: str) -> str | None:
+    """Let IPython turn the cell into Python; `None` where it is not installed.
+
+    The body of a `%%time` goes in without its first line: with it IPython would make one long string of the cell.
+    """
+    if source.lstrip().startswith("%%"):
+        first, _, body = source.lstrip().partition("\n")
+        transformed = _transform(body)
+        return None if transformed is None else f"# {first}\n{transformed}"
+    try:
+        from IPython.core.inputtransformer2 import TransformerManager
+    except ImportError:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            # IPython leaves this one constructor without annotations.
+            manager = TransformerManager()  # type: ignore[no-untyped-call]
+            return manager.transform_cell(source)
+        except SyntaxError:  # IPython's own word for a cell it cannot read
+            return None

@@ -1,0 +1,20 @@
+"""The rules, by code. A rule is a file with one class; a new one works as soon as it stands in this table."""
+
+from __future__ import annotations
+
+from rasen_lint.rule import Rule
+from rasen_lint.rules.nb110_parameters_cell import ParametersCell
+from rasen_lint.rules.nb113_parameter_annotation import ParameterAnnotation
+from rasen_lint.rules.nb202_package_install import PackageInstall
+from rasen_lint.rules.nb205_cell_parses import CellParses
+from rasen_lint.rules.nb301_output_size import OutputSize
+
+__all__ = ["RULES"]
+
+RULES: dict[str, Rule] = {
+    "NB110": ParametersCell(),
+    "NB113": ParameterAnnotation(),
+    "NB202": PackageInstall(),
+    "NB205": CellParses(),
+    "NB301": OutputSize(),
+}
