@@ -1,0 +1,236 @@
+"""Published runs without running notebooks: what a registrar and a control process would have written and signed.
+
+The model file is not a model but a booby trap: whoever unpickles it leaves a mark (`Trap`), and the tests of the
+function end by looking for it, because the function never unpickles anything.
+"""
+
+import base64
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from rasen.pipeline import parse_pipeline
+from rasen.release_record import BundleRecord, Release
+from rasen.store import Store
+from rasen.tracking.ids import run_id
+from rasen.tracking.keys import QUALIFY_STEP, current_key, manifest_key, release_key, result_key, start_key
+from rasen.tracking.manifest import write_manifest
+from rasen.tracking.records import (
+    FileRecord,
+    Manifest,
+    Metric,
+    PublishedModel,
+    PublishedStep,
+    Qualification,
+    Start,
+    StepResult,
+    Verdict,
+)
+from rasen.tracking.signature import PublicKey, Role, Signer, TrustStore, write_signed
+
+FIRST_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
+GOOD = {"rmse": 3.1, "profile_rmse": 4.0}
+BAD = {"rmse": 4.2, "profile_rmse": 4.0}
+
+
+class KeptKey:
+    """A signer whose key lives as long as the test."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.private = Ed25519PrivateKey.generate()
+        self.public = base64.b64encode(self.private.public_key().public_bytes_raw()).decode()
+        self.key_id = hashlib.sha256(self.public.encode()).hexdigest()[:16]
+
+    def sign(self, message: bytes) -> bytes:
+        return self.private.sign(message)
+
+    def trusted(self, *environments: str, state: Any = "active") -> PublicKey:
+        return PublicKey(
+            key_id=self.key_id,
+            role=self.role,
+            public_key=self.public,
+            environments=list(environments),
+            state=state,
+        )
+
+
+class Trap:
+    """Writes its file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (self.file, "somebody unpickled a model"))
+
+
+@dataclass
+class Publisher:
+    """Registers pipelines and publishes runs in one store and environment."""
+
+    store: Store
+    trap: Path
+    environment: str = "dev"
+    registrar: Signer = field(default_factory=lambda: KeptKey(Role.REGISTRAR))
+    control: Signer = field(default_factory=lambda: KeptKey(Role.CONTROL))
+    decider: Signer = field(default_factory=lambda: KeptKey(Role.DECIDER))
+    strangers: tuple[PublicKey, ...] = ()
+
+    def trust(self) -> TrustStore:
+        ours = [key for key in (self.registrar, self.control, self.decider) if isinstance(key, KeptKey)]
+        return TrustStore(keys=[*(key.trusted(self.environment) for key in ours), *self.strangers])
+
+    def register(
+        self,
+        pipeline: str = "demand",
+        *,
+        endpoint: str | None = None,
+        gates: Sequence[Mapping[str, object]] | None = None,
+        release: str = "1-0123456789ab",
+        origin: Any = "release",
+        signer: Signer | None = None,
+    ) -> str:
+        """Write a release whose one step is `train`; make it the current one; return its id."""
+        deploy = {"endpoint": endpoint or pipeline, **({"gates": list(gates)} if gates is not None else {})}
+        text = json.dumps(
+            {
+                "name": pipeline,
+                "owner": "us",
+                "steps": {"train": {"notebook": "train.ipynb"}},
+                "deploy": deploy,
+            }
+        )
+        record = Release(
+            pipeline=pipeline,
+            release=release,
+            origin=origin,
+            commit="0" * 40,
+            sequence=1,
+            folder=pipeline,
+            bundle=BundleRecord(sha256="", size_bytes=0, content_sha256=""),
+            image="sha256:0",
+            owner="us",
+            author=None,
+            committed_at=None,
+            spec=parse_pipeline(text),
+            parameters={},
+        )
+        write_signed(self.store, release_key(pipeline, release), record.to_bytes(), signer or self.registrar)
+        current = {
+            "format": 1,
+            "pipeline": pipeline,
+            "release": release,
+            "sequence": 1,
+            "folder": pipeline,
+            "content_sha256": "",
+            "image": "",
+        }
+        self.store.write(current_key(pipeline), json.dumps(current).encode())
+        return release
+
+    def publish(
+        self,
+        number: int,
+        pipeline: str = "demand",
+        *,
+        metrics: Mapping[str, float] = GOOD,
+        qualified: Mapping[str, float] | None = None,
+        model: bool = True,
+        deploy: bool = True,
+        origin: Any = "release",
+        release: str = "1-0123456789ab",
+        verdict: Verdict = Verdict.SUCCEEDED,
+        without: Sequence[str] = (),
+        signer: Signer | None = None,
+    ) -> str:
+        """Publish the pipeline's run number `number` and return its id.
+
+        Args:
+            number: Runs are as old as their numbers say, in whatever order they are published.
+            pipeline: Whose run.
+            metrics: What `train` logged.
+            qualified: What `_qualify` measured.
+            model: Whether it published one.
+            deploy: Whether the run was started for deployment.
+            origin: What the start record says of the release.
+            release: Which release it ran.
+            verdict: How `_qualify` ended.
+            without: Names of model files, or `_qualify`, that the manifest leaves out.
+            signer: Who signs the manifest instead of control.
+        """
+        run = run_of(number)
+        start = Start(
+            run=run,
+            pipeline=pipeline,
+            release=release,
+            origin=origin,
+            environment=self.environment,
+            nonce=f"nonce{number}",
+            trigger=f"request:{number}",
+            deploy=deploy,
+            image="sha256:0",
+        )
+        self.store.write(start_key(pipeline, run), start.to_bytes())
+        files = {
+            "model": self._file(
+                pipeline, run, "model.cloudpickle", pickle.dumps(Trap(self.trap)) + bytes(3000)
+            ),
+            "example": self._file(pipeline, run, "example.json", b'{"rows": [{"hour": 7}]}'),
+        }
+        steps = {"train": self._step(pipeline, run, "train", metrics, Verdict.SUCCEEDED)}
+        if model:
+            steps[QUALIFY_STEP] = self._step(pipeline, run, QUALIFY_STEP, qualified or {}, verdict)
+        manifest = Manifest(
+            start_sha256=hashlib.sha256(start.to_bytes()).hexdigest(),
+            run=run,
+            pipeline=pipeline,
+            release=release,
+            commit="0" * 40,
+            environment=self.environment,
+            nonce=start.nonce,
+            image="sha256:0",
+            steps={name: step for name, step in steps.items() if name not in without},
+            model=PublishedModel(
+                files={name: file for name, file in files.items() if name not in without},
+                schema_={},
+                qualification=Qualification(),
+            )
+            if model
+            else None,
+            published_at=FIRST_INSTANT,
+        )
+        write_manifest(self.store, manifest, signer or self.control)
+        return run
+
+    def manifest_key(self, number: int, pipeline: str = "demand") -> str:
+        return manifest_key(pipeline, run_of(number))
+
+    def _file(self, pipeline: str, run: str, name: str, data: bytes) -> FileRecord:
+        key = f"runs/{pipeline}/{run}/train/1/model/{name}"
+        self.store.write(key, data)
+        return FileRecord(key=key, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+    def _step(
+        self, pipeline: str, run: str, step: str, metrics: Mapping[str, float], verdict: Verdict
+    ) -> PublishedStep:
+        result = StepResult(
+            attempt=1,
+            verdict=verdict,
+            seconds=1.0,
+            metrics=[Metric(name=name, value=value) for name, value in metrics.items()],
+        )
+        self.store.write(result_key(pipeline, run, step, 1), result.to_bytes())
+        return PublishedStep(attempt=1, result_sha256=hashlib.sha256(result.to_bytes()).hexdigest())
+
+
+def run_of(number: int) -> str:
+    """Return the id of run number `number`."""
+    return run_id(FIRST_INSTANT + timedelta(minutes=number), f"request:{number}")
