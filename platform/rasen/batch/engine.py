@@ -21,6 +21,7 @@ from typing import Any, ClassVar, cast
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.engines import Engine
@@ -170,7 +171,7 @@ class _Execution:
     async def _stop_kernel(self, manager: AsyncKernelManager) -> None:
         if manager.has_kernel:
             await manager.shutdown_kernel(now=True)
-        manager.cleanup_resources()
+        await ensure_async(manager.cleanup_resources())
 
     def _end(self, verdict: Verdict, name: str = "", message: str = "", traceback: str = "") -> None:
         self.outcome = Outcome(

@@ -174,4 +174,4 @@ def _working_copy(settings: Settings, store: Store, folder: Path, *, release_id:
     if not folder.is_dir():
         raise NotFound(f"{str(folder)!r} is no folder; --dev takes the folder that holds pipeline.yaml")
     signer = local_signer(settings, Role.REGISTRAR)
-    return register_workspace(folder, store=store, signer=signer, image=environment_digest()).release
+    return register_workspace(folder, store=store, signer=signer, image=environment_digest())

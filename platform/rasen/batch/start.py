@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rasen.errors import ObjectNotFound, PreconditionFailed
-from rasen.parameters import Layer, Resolved
+from rasen.parameters import Layer, Resolved, resolve_steps
 from rasen.release import Release
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
@@ -115,7 +115,7 @@ def type_request(
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
     layers = [(Layer.YAML, given), (Layer.COMMAND_LINE, typed)]
-    resolved = release.resolve(layers, scheduled_at=at)
+    resolved = _resolve(release, layers, at=at)
     return {
         name: one.values[name]
         for one in resolved.values()
@@ -130,7 +130,20 @@ def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
     Raises:
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
-    return release.resolve([(Layer.REQUEST, start.parameters)], scheduled_at=instant_of(start.run))
+    return _resolve(release, [(Layer.REQUEST, start.parameters)], at=instant_of(start.run))
+
+
+def _resolve(
+    release: Release, layers: Sequence[tuple[str, Mapping[str, object]]], *, at: datetime
+) -> dict[str, Resolved]:
+    return resolve_steps(
+        release.parameters,
+        pipeline=release.spec.parameters,
+        own={name: step.parameters for name, step in release.spec.steps.items()},
+        layers=layers,
+        scheduled_at=at,
+        timezone=UTC,
+    )
 
 
 def read_start(store: Store, pipeline: str, run: str) -> Started:

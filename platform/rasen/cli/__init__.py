@@ -7,14 +7,14 @@ Commands of packages beside this one (`rasen lint`, `rasen serve`) come in throu
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 
 import typer
-from click.exceptions import ClickException
 from rich.console import Console
 
 from rasen.cli import demo, deployments, register, run, runs, tables, up
-from rasen.errors import RasenError
+from rasen.errors import PlatformFailed, RasenError
 
 __all__ = ["build_app", "main"]
 
@@ -32,7 +32,10 @@ def build_app() -> typer.Typer:
     for module in (register, run, runs, deployments, tables, up, demo):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
-        loaded = point.load()
+        try:
+            loaded = point.load()
+        except ImportError as error:  # an image may leave a part out; the other commands still work
+            loaded = _not_installed(point.name, str(error))
         if isinstance(loaded, typer.Typer):
             app.add_typer(loaded, name=point.name)
         else:
@@ -43,19 +46,20 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the `rasen` command and exit with the code of what happened."""
     try:
-        result = build_app()(standalone_mode=False)
-        sys.exit(result if isinstance(result, int) else 0)
+        build_app()()  # typer exits by itself, and tells of wrong options
     except RasenError as error:
-        _complain(f"{error}")
+        _complain(str(error))
         sys.exit(error.exit_code)
-    except ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("stopped")
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(0)
+
+
+def _not_installed(name: str, problem: str) -> Callable[[], None]:
+    def command() -> None:
+        raise PlatformFailed(
+            f"`rasen {name}` is not usable here: {problem}; install the extra `rasen[{name}]`"
+        )
+
+    command.__doc__ = f"Not usable here: {problem}."
+    return command
 
 
 def _complain(message: str) -> None:

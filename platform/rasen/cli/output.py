@@ -18,6 +18,7 @@ from rasen.tracking.records import Verdict
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="print JSON for programs instead of text for people")]
 
+_WHOLE = ("run", "started", "decided", "verdict", "number")  # columns that are useless in two lines
 _COLOURS = {
     Verdict.SUCCEEDED: "green",
     Verdict.SKIPPED: "dim",
@@ -41,7 +42,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     """Print a table; cells may hold rich's markup, so texts of others must be escaped before."""
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         table.add_row(*row)
     console().print(table)

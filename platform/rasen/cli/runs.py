@@ -14,7 +14,6 @@ from rasen.cli.output import (
     print_json,
     print_table,
     show_metrics,
-    show_time,
 )
 from rasen.settings import Settings, load_settings
 
@@ -48,15 +47,12 @@ def list_runs(
         return
     print_table(
         "",
-        ("run", "pipeline", "release", "verdict", "started", "metrics or error"),
+        ("run", "pipeline", "verdict", "metrics or error"),
         [
             (
                 row.run,
-                escape(row.pipeline),
-                escape(row.release)
-                + (" [yellow](working copy)[/yellow]" if row.origin == "workspace" else ""),
+                escape(row.pipeline) + (" [yellow](dev)[/yellow]" if row.origin == "workspace" else ""),
                 colour_verdict(row.verdict),
-                show_time(row.started_at),
                 show_metrics(row.metrics) if row.metrics else escape((row.error or "")[:100]),
             )
             for row in rows
