@@ -117,10 +117,10 @@ def _text_converter(column: Column) -> Converter:
         None if dtype == "object" else pd.StringDtype(na_value=pd.NA if dtype == "string" else np.nan)
     )
 
-    def convert(values: Values) -> Any:  # Any: a NumPy array or a pandas string array
+    def convert(values: Values) -> Any:  # Any: a Series or a pandas string array
         _check(column, values, {str}, "text")
         if target is None:
-            return np.array(values, dtype=object)
+            return pd.Series(values, dtype=object)  # from a bare array pandas would infer `str`
         return pd.array(values, dtype=target)
 
     return convert

@@ -86,6 +86,12 @@ class Output:
     type: ColumnType | None = None
     columns: tuple[Column, ...] = ()
 
+    def describe(self) -> str:
+        """Return the output in a word, `"float64"`, or for columns `"{low: float64, high: float64}"`."""
+        if self.type is not None:
+            return self.type.value
+        return "{" + ", ".join(f"{column.name}: {column.type.value}" for column in self.columns) + "}"
+
     def to_dict(self) -> dict[str, object]:
         """Return the output as JSON."""
         if self.type is not None:
@@ -171,20 +177,14 @@ def breaking_changes(old: ModelSchema, new: ModelSchema) -> list[str]:
         for name, column in after.items()
         if name not in before and not column.nullable
     ]
-    if _shape(old.output) != _shape(new.output):
-        changes.append(f"the output was {_shape(old.output)}, is {_shape(new.output)}")
+    if old.output.describe() != new.output.describe():
+        changes.append(f"the output was {old.output.describe()}, is {new.output.describe()}")
     return changes
 
 
 def compatible(old: ModelSchema, new: ModelSchema) -> bool:
     """Return whether every client written for `old` goes on working with `new`; if not, `major` is raised."""
     return not breaking_changes(old, new)
-
-
-def _shape(output: Output) -> str:
-    if output.type is not None:
-        return output.type.value
-    return "{" + ", ".join(f"{column.name}: {column.type.value}" for column in output.columns) + "}"
 
 
 def _type_of(value: object, *, where: str) -> ColumnType:
