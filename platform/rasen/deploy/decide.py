@@ -140,7 +140,10 @@ class Decider:
                 case Unverified():
                     endpoint = self._endpoint_of(pipeline)
                     if endpoint is None:
-                        self._complain(f"{stat.key!r} of an unknown pipeline is ignored: {found.reason}")
+                        self._complain(
+                            f"{stat.key!r} is not decided, and no release or ledger of {pipeline!r} says for which "
+                            f"endpoint to refuse it: {found.reason}"
+                        )
                     elif not _is_settled(self._head(endpoint).state, found):
                         pending.append(found)
                 case Candidate():

@@ -43,10 +43,10 @@ def find_head(store: Store, endpoint: str, *, hint: int = 0) -> int:
         endpoint: Whose ledger.
         hint: Where to begin, from `read_heads` or an earlier answer. It costs time when it is wrong, nothing else.
     """
-    number = hint if hint > 0 and store.stat(deployment_key(endpoint, hint)) is not None else 0
+    number = hint if hint > 0 and _exists(store, endpoint, hint) else 0
     if number == 0:
         number = max(_numbers(store, endpoint), default=0)
-    while store.stat(deployment_key(endpoint, number + 1)) is not None:
+    while _exists(store, endpoint, number + 1):
         number += 1
     return number
 
@@ -124,8 +124,9 @@ def write_heads(store: Store, heads: Mapping[str, int]) -> None:
         merged = present | {
             endpoint: number
             for endpoint, number in heads.items()
-            if number > present.get(endpoint, 0) or not _is_head(store, endpoint, present[endpoint])
+            if number > present.get(endpoint, 0) or not _exists(store, endpoint, present.get(endpoint, 0))
         }
+        merged = {endpoint: number for endpoint, number in merged.items() if number}
         if merged == present and generation != 0:
             return
         try:
@@ -150,7 +151,7 @@ def _numbers(store: Store, endpoint: str) -> list[int]:
     return [int(match[1]) for name in names if (match := _RECORD_NAME.fullmatch(name))]
 
 
-def _is_head(store: Store, endpoint: str, number: int) -> bool:
+def _exists(store: Store, endpoint: str, number: int) -> bool:
     return store.stat(deployment_key(endpoint, number)) is not None
 
 
