@@ -82,14 +82,12 @@ def prepare(
     Raises:
         PublishError: Something cannot be served or judged; the message says what, and what would be right.
     """
+    if isinstance(model, type):
+        raise PublishError(f"the class {model.__name__} cannot be published; give an object of it")
     if predictor(model) is None:
-        what = (
-            f"the class {model.__name__}, not an object of it"
-            if isinstance(model, type)
-            else type(model).__name__
-        )
         raise PublishError(
-            f"{what} cannot be published: it needs a predict(DataFrame), or must be a function of a DataFrame"
+            f"{type(model).__name__} cannot be published: it needs a predict(DataFrame), or must be a function of "
+            "a DataFrame"
         )
     rows = _frame("example", example)
     if not 0 < len(rows) <= MOST_EXAMPLE_ROWS:
