@@ -21,7 +21,7 @@ from typing import Any, ClassVar, cast
 
 import nbformat
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_client.utils import ensure_async
+from jupyter_core.utils import ensure_async
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.engines import Engine
@@ -135,11 +135,12 @@ class _Execution:
         sockets = Path(tempfile.mkdtemp(prefix="rasen-"))
         manager = cast("IpcKernelManager", self.client.create_kernel_manager())
         manager.connection_file = str(sockets / "kernel.json")
+        limit = asyncio.timeout(self.step_timeout_seconds)
         options: dict[str, Any] = {}  # Any: whatever the kernel manager takes
         if self.environment is not None:
             options["env"] = dict(self.environment)
         try:
-            async with asyncio.timeout(self.step_timeout_seconds), self.client.async_setup_kernel(**options):
+            async with limit, self.client.async_setup_kernel(**options):
                 for index, cell in enumerate(self.notebook.cells):
                     await self._execute_cell(cell, index)
             self._end(Verdict.SUCCEEDED)
@@ -148,12 +149,12 @@ class _Execution:
             self._end(verdict, error.ename, error.evalue, error.traceback)
         except CellTimeoutError:
             self._end(Verdict.TIMED_OUT, "CellTimeout", f"the cell ran longer than {self.client.timeout} s")
-        except TimeoutError:
-            self._end(
-                Verdict.TIMED_OUT, "StepTimeout", f"the step ran longer than {self.step_timeout_seconds} s"
-            )
-        except (DeadKernelError, RuntimeError) as error:
-            self._end(Verdict.KERNEL_DIED, "KernelDied", f"the kernel died: {error}")
+        except (TimeoutError, DeadKernelError, RuntimeError) as error:
+            if limit.expired():  # a wait that is cut off may end in any of these
+                message = f"the step ran longer than {self.step_timeout_seconds} s"
+                self._end(Verdict.TIMED_OUT, "StepTimeout", message)
+            else:
+                self._end(Verdict.KERNEL_DIED, "KernelDied", f"the kernel died: {error}")
         finally:
             await self._stop_kernel(manager)
             shutil.rmtree(sockets, ignore_errors=True)
@@ -188,7 +189,7 @@ class _Execution:
         outcome = self.outcome
         self.notebook.metadata["rasen"] = {
             "verdict": outcome.verdict.value,
-            "cell": outcome.cell,
+            "cell": self._cell_of_author(outcome.cell),
             "error_name": outcome.error_name,
             "error_message": outcome.error_message,
             "traceback": outcome.traceback,
@@ -211,6 +212,13 @@ class _Execution:
                 self._show_error(cell)
             elif index > at_fault:
                 timing.update(exception=None, status="not reached")
+
+    def _cell_of_author(self, index: int | None) -> int | None:
+        """Return a cell's index in the notebook as it was written, without the cell that papermill injected."""
+        if index is None:
+            return None
+        before = self.notebook.cells[:index]
+        return index - sum("injected-parameters" in cell.metadata.get("tags", ()) for cell in before)
 
     def _show_error(self, cell: nbformat.NotebookNode) -> None:
         # papermill looks for an error output; a kernel that died or was interrupted has left none.

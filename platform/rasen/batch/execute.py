@@ -20,7 +20,7 @@ from rasen.release import Release, current_release, read_release, register_works
 from rasen.settings import Settings
 from rasen.store import Store, open_store
 from rasen.tracking.keys import step_prefix
-from rasen.tracking.records import Verdict
+from rasen.tracking.records import Start, Verdict
 from rasen.tracking.results import newest_attempt
 from rasen.tracking.signature import Role, load_trust, local_signer
 from rasen.versions import environment_digest
@@ -106,10 +106,48 @@ def execute(
     now: datetime,
     observe: Observer,
 ) -> Executed:
-    """Run a pipeline and return how it ended.
+    """Run a pipeline and return how it ended; `observe` is called as steps begin and end.
+
+    Raises:
+        InvalidInput: Something asked for does not exist or does not fit; nothing was started.
+    """
+    store = open_store(settings)
+    release, start = start_wish(
+        settings,
+        store,
+        pipeline,
+        dev=dev,
+        release_id=release_id,
+        given=given,
+        typed=typed,
+        deploy=deploy,
+        request=request,
+        by=by,
+        now=now,
+    )
+    finished = run_to_end(settings, store, release, start, observe)
+    return Executed(settings=settings, store=store, pipeline=start.pipeline, run=start.run, finished=finished)
+
+
+def start_wish(
+    settings: Settings,
+    store: Store,
+    pipeline: str,
+    *,
+    dev: bool,
+    release_id: str | None,
+    given: Mapping[str, object],
+    typed: Iterable[str],
+    deploy: bool,
+    request: str | None,
+    by: str,
+    now: datetime,
+) -> tuple[Release, Start]:
+    """File the request for a run and start it; return the release and the start record.
 
     Args:
         settings: Where everything lies.
+        store: The store of the settings.
         pipeline: Name of a registered pipeline; with `dev`, the folder of a working copy.
         dev: Run the files of the folder as they are.
         release_id: A release of the pipeline; the current one by default.
@@ -119,12 +157,10 @@ def execute(
         request: The caller's own name for this wish; the same name continues the same run.
         by: Who wishes it.
         now: The wish's instant, aware.
-        observe: Called as steps begin and end.
 
     Raises:
-        InvalidInput: Something asked for does not exist or does not fit; nothing was started.
+        InvalidInput: Something asked for does not exist or does not fit; nothing was written.
     """
-    store = open_store(settings)
     if dev:
         release = _working_copy(settings, store, Path(pipeline), release_id=release_id)
     else:
@@ -134,7 +170,7 @@ def execute(
     request_id, wish = file_request(
         store, name, request=request, parameters=parameters, deploy=deploy, by=by, now=now
     )
-    started = start_run(
+    start = start_run(
         store,
         release,
         environment=settings.environment,
@@ -143,13 +179,12 @@ def execute(
         parameters=wish.parameters,
         deploy=wish.deploy,
         image=environment_digest(),
-    )
-    if started.start.release != release.release:  # the request was started before, with another release
+    ).start
+    if start.release != release.release:  # the request was started before, with another release
         release = read_release(
-            store, load_trust(settings), name, started.start.release, environment=settings.environment
+            store, load_trust(settings), name, start.release, environment=settings.environment
         )
-    finished = run_to_end(settings, store, release, started.start, observe)
-    return Executed(settings=settings, store=store, pipeline=name, run=started.start.run, finished=finished)
+    return release, start
 
 
 def find_release(settings: Settings, store: Store, pipeline: str, release_id: str | None) -> Release:

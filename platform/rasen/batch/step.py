@@ -276,7 +276,7 @@ def _write_result(work: _Work, ending: _Ending, *, seconds: float) -> None:
             case _:
                 pass  # a note for people, such as an anomaly; the notebook shows it
     log = log_path(work.settings, work.pipeline, work.run, work.step, work.attempt)
-    if log.is_file():
+    if log.is_file() and log.stat().st_size:
         shutil.copyfile(log, work.folder / "log.txt")  # a copy, because this process may still print
     for path, name in (
         (work.folder / "output.ipynb", "output.ipynb"),

@@ -15,7 +15,7 @@ from rasen.cli.output import (
     print_table,
     show_metrics,
 )
-from rasen.settings import Settings, load_settings
+from rasen.settings import load_settings
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -67,6 +67,7 @@ def show_run(
 ) -> None:
     """Show one run: its steps, verdicts, metrics, files, and what was decided about its model."""
     from rasen.batch.queries import describe_run
+    from rasen.tracking.keys import step_prefix
 
     settings = load_settings()
     details = describe_run(settings, run)
@@ -92,8 +93,11 @@ def show_run(
             out.print(
                 f"  [red]{where}{escape(step.result.error.name)}[/red]: {escape(step.result.error.message)}"
             )
+        prefix = step_prefix(start.pipeline, details.run, step.step, step.attempt or 1)
+        out.print(f"  {escape(str(settings.store_dir / prefix))}", soft_wrap=True)
         for file in step.result.files:
-            out.print(f"  {_where(settings, file.key)}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
+            name = escape(file.key.removeprefix(prefix))
+            out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
     if details.error:
         out.print(f"\n[red]{escape(details.error)}[/red]")
     for decision in details.decisions:
@@ -101,10 +105,6 @@ def show_run(
             f"\ndecision {decision.number} of endpoint {decision.endpoint}: [bold]{decision.action}[/bold], "
             f"{escape(decision.reason)}"
         )
-
-
-def _where(settings: Settings, key: str) -> str:
-    return escape(str(settings.store_dir / key))
 
 
 def reindex() -> None:
