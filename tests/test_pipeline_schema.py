@@ -1,0 +1,344 @@
+"""`pipeline.yaml`: what it may say, and what is said when it says something else."""
+
+import json
+import re
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rasen.errors import PipelineError
+from rasen.pipeline import SCHEMA_FILE, json_schema, json_schema_text, parse_pipeline, topological_order
+from rasen.pipeline_schema import BaselineGate, Pipeline, ThresholdGate, parse_duration
+from rasen.strict_yaml import parse_yaml
+
+HEAD = "name: demand\nowner: mobility\n"
+STEPS = "steps:\n  train: {notebook: train.ipynb}\n"
+FULL = """\
+name: flight_demand
+owner: mobility-analytics
+description: Departures per airport and hour, two hours ahead.
+parameters: {horizon_hours: 2, train_until: "@scheduled", train_from: "@scheduled-180d"}
+steps:
+  features: {notebook: features.ipynb, timeout: 20m}
+  train:
+    notebook: deep/train.ipynb
+    needs: [features]
+    parameters: {origins: [JFK, LGA], limit: null}
+    models: [flight_delay]
+  evaluate: {notebook: evaluate.ipynb, needs: [train, features]}
+sample: {parameters: {train_from: "2013-06-01"}}
+deploy:
+  endpoint: demand
+  gates:
+    - {kind: baseline, metric: rmse, better_than: profile_rmse, margin: 2%}
+    - {kind: baseline, metric: revenue, better_than: profile_revenue, direction: maximize}
+    - {kind: threshold, metric: rmse, max: 5}
+tables:
+  scores: {step: evaluate, table: scored, gates: [{kind: threshold, metric: rows, min: 1}]}
+"""
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(PipelineError) as caught:
+        parse_pipeline(text)
+    return str(caught.value)
+
+
+def test_three_lines_are_enough() -> None:
+    pipeline = parse_pipeline("name: delay\nowner: mobility\nsteps: {train: {notebook: train.ipynb}}")
+    assert pipeline.endpoint == "delay"
+    assert pipeline.deploy.gates is None
+    assert pipeline.steps["train"].needs == ()
+    assert pipeline.steps["train"].timeout_seconds is None
+
+
+def test_every_key_is_read() -> None:
+    pipeline = parse_pipeline(FULL)
+    assert pipeline.endpoint == "demand"
+    assert pipeline.steps["features"].timeout_seconds == 1200
+    assert pipeline.steps["train"].parameters == {"origins": ["JFK", "LGA"], "limit": None}
+    assert pipeline.steps["train"].models == ("flight_delay",)
+    assert pipeline.sample is not None
+    assert pipeline.sample.parameters == {"train_from": "2013-06-01"}
+    assert pipeline.deploy.gates is not None
+    first, second, third = pipeline.deploy.gates
+    assert isinstance(first, BaselineGate)
+    assert (first.better, first.margin) == ("minimize", 0.02)
+    assert isinstance(second, BaselineGate)
+    assert (second.better, second.margin) == ("maximize", 0.0)
+    assert third == ThresholdGate(kind="threshold", metric="rmse", max=5.0)
+    assert pipeline.tables["scores"].table == "scored"
+
+
+def test_a_pipeline_survives_json() -> None:
+    pipeline = parse_pipeline(FULL)
+    again = Pipeline.model_validate_json(pipeline.model_dump_json())
+    assert again == pipeline
+    assert list(again.steps) == ["features", "train", "evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD + STEPS + "ownr: x\n", "line 5: unknown key 'ownr': did you mean 'owner'?"),
+        (
+            HEAD + STEPS + "zzz: x\n",
+            "line 5: unknown key 'zzz' (keys here: name, owner, description, parameters,",
+        ),
+        (
+            HEAD + STEPS + "schedule: {cron: x}\n",
+            "line 5: `schedule` is not built yet in this version; remove it",
+        ),
+        (
+            HEAD + STEPS + "shedule: {}\n",
+            "did you mean 'schedule'?; that one is not built yet in this version",
+        ),
+        (HEAD + STEPS + "steps: {}\n", "line 5: key 'steps' is there twice, first in line 3"),
+        (STEPS, "line 1: `name` is missing: the pipeline's name"),
+        (HEAD, "line 1: `steps` is missing: the notebooks, each under its step's name"),
+        (HEAD + "steps: {}\n", "line 3: steps: is empty"),
+        (HEAD + "steps: {train: train.ipynb}\n", "line 3: steps.train: must be a mapping, not 'train.ipynb'"),
+        (
+            HEAD + "steps:\n  train: {notbook: t.ipynb}\n",
+            "line 4: steps.train: unknown key 'notbook': did you mean",
+        ),
+        (HEAD + "steps:\n  train: {needs: []}\n", "line 4: steps.train: `notebook` is missing"),
+        (HEAD + "steps: {Train: {notebook: t.ipynb}}\n", "steps.Train: 'Train' is not a usable name"),
+        (HEAD + "steps: {_qualify: {notebook: t.ipynb}}\n", "'_qualify' is not a usable name"),
+        (
+            HEAD + "steps: {t: {notebook: ../t.ipynb}}\n",
+            "'../t.ipynb' is not a path inside the pipeline's folder",
+        ),
+        (HEAD + "steps: {t: {notebook: /t.ipynb}}\n", "is not a path inside"),
+        (HEAD + "steps: {t: {notebook: a/../../t.ipynb}}\n", "is not a path inside"),
+        (HEAD + "steps: {t: {notebook: a\\t.ipynb}}\n", "is not a path inside"),
+        (HEAD + "steps: {t: {notebook: t.py}}\n", "'t.py' is not a notebook"),
+        (HEAD + "steps: {t: {notebook: 3}}\n", "must be a text, not 3"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, timeout: 20}}\n", "steps.t.timeout: must be a text, not 20"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, timeout: 20 min}}\n", "'20 min' is not a duration"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, timeout: 0s}}\n", "'0s' is not a duration"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, needs: x}}\n", "steps.t.needs: must be a list, not 'x'"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, retries: 1}}\n", "steps.t: `retries` is not built yet"),
+        (HEAD + STEPS + "sample: {rows: 2000}\n", "sample: `rows` is not built yet"),
+        (HEAD + STEPS + "deploy: {rollout: {}}\n", "deploy: `rollout` is not built yet"),
+        (HEAD + STEPS + "deploy: {gates: []}\n", "deploy.gates: is empty"),
+        (HEAD + STEPS + "deploy: {endpoint: Demand}\n", "deploy.endpoint: 'Demand' is not a usable name"),
+        (HEAD + STEPS + "tables: {x: {step: train}}\n", "tables.x: `table` is missing"),
+        (
+            HEAD + STEPS + "tables: {x: {step: trian, table: y}}\n",
+            "tables.x.step: there is no step 'trian': did you mean",
+        ),
+        (HEAD + STEPS + "parameters: [a]\n", "parameters: must be a mapping"),
+        ("name: a\nowner: ''\n" + STEPS, "line 2: owner: '' is no name"),
+        ("name: a\nowner: 3\n" + STEPS, "line 2: owner: must be a text, not 3"),
+        ("name: no-dashes\nowner: x\n" + STEPS, "'no-dashes' is not a usable name"),
+        ("name: \u0661\nowner: x\n" + STEPS, "is not a usable name"),
+        ("", "pipeline.yaml is empty"),
+        ("- a", "holds a list"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(text: str, message: str) -> None:
+    assert message in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (
+            "{kind: champion, metric: rmse}",
+            "gate kind 'champion' is not built yet in this version; built are baseline,",
+        ),
+        ("{kind: baselin, metric: rmse}", "unknown gate kind 'baselin': did you mean 'baseline'?"),
+        ("{metric: rmse}", "`kind` is missing"),
+        ("3", "must be a mapping, not 3"),
+        ("{kind: baseline, metric: rmse}", "`better_than` is missing"),
+        (
+            "{kind: baseline, metric: rmse, better_then: p}",
+            "unknown key 'better_then': did you mean 'better_than'?",
+        ),
+        ("{kind: baseline, metric: rmse, better_than: rmse}", "`metric` and `better_than` are both 'rmse'"),
+        (
+            "{kind: baseline, metric: revenue, better_than: p}",
+            "add `direction: minimize` or `direction: maximize`",
+        ),
+        (
+            "{kind: baseline, metric: rmse, better_than: p, direction: maximize}",
+            "'rmse' is better when it is minimized",
+        ),
+        ("{kind: baseline, metric: a, better_than: p, direction: up}", "gates[0].direction"),
+        ("{kind: baseline, metric: rmse, better_than: p, margin: lots}", "'lots' is no margin"),
+        ("{kind: baseline, metric: rmse, better_than: p, margin: 100%}", "less than 1, not '100%'"),
+        (
+            "{kind: baseline, metric: rmse, better_than: p, margin: -0.1}",
+            "greater than or equal to 0, not -0.1",
+        ),
+        ("{kind: baseline, metric: r m s e, better_than: p}", "is not a metric's name"),
+        ("{kind: threshold, metric: rmse}", "needs `min`, `max` or both"),
+        ("{kind: threshold, metric: rmse, min: 2, max: 1}", "nothing could pass"),
+        ("{kind: threshold, metric: rmse, max: '5'}", "must be a number, not '5'"),
+        ("{kind: threshold, metric: rmse, max: 1e999}", "finite number, not inf"),
+        ("{kind: threshold, metric: rmse, max: true}", "must be a number, not True"),
+        ("{kind: threshold, metric: rmse, max: 5, within: 3 sigma}", "`within` is not built yet"),
+    ],
+)
+def test_wrong_gates_are_told_with_their_place(gate: str, message: str) -> None:
+    said = refusal(f"{HEAD}{STEPS}deploy:\n  gates:\n    - {gate}\n")
+    assert message in said
+    assert "line 7: deploy.gates[0]" in said
+
+
+def test_all_problems_are_told_at_once_in_order_of_their_lines() -> None:
+    said = refusal("name: A\nowner: 1\nsteps:\n  a: {notebook: x, retries: 1}\nfoo: 1\n").splitlines()
+    assert [line.split(":")[0] for line in said] == [
+        f"pipeline.yaml, line {number}" for number in (1, 2, 4, 4, 5)
+    ]
+
+
+def test_the_whole_of_the_design_is_refused_key_by_key() -> None:
+    said = refusal(
+        HEAD
+        + "schedule: {}\ntriggers: []\nmonitor: {}\nalerts: {}\ntune: {}\n"
+        + "deploy: {rollout: {}, fallback: {}, challengers: []}\nsample: {rows: 1}\n"
+        + "steps: {t: {notebook: t.ipynb, retries: 1, resources: {cpu: 2}}}\n"
+    )
+    refused = set(re.findall(r"`(\w+)` is not built yet", said))
+    assert refused == {
+        *("schedule", "triggers", "monitor", "alerts", "tune", "rollout", "fallback"),
+        *("challengers", "rows", "retries", "resources"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("streaming: true", "Rasen has no streaming training (`streaming`)"),
+        ("mode: streaming", "Rasen has no streaming training (`mode: streaming`)"),
+        ("mode: distributed", "Rasen has no training that needs several machines for one model"),
+        (
+            "distributed: {}",
+            "Rasen has no training that needs several machines for one model (`distributed`)",
+        ),
+        ("workers: 4", "needs several machines for one model (`workers`)"),
+        ("nodes: 2", "needs several machines for one model (`nodes`)"),
+        ("resources: {nodes: 2}", "needs several machines for one model (`nodes`)"),
+    ],
+)
+def test_streaming_and_several_machines_are_refused_with_a_sentence(asked: str, sentence: str) -> None:
+    assert sentence in refusal(HEAD + STEPS + asked)
+    assert sentence in refusal(f"{HEAD}steps:\n  train:\n    notebook: t.ipynb\n    {asked}\n")
+
+
+def test_steps_tables_and_parameters_may_have_such_names() -> None:
+    text = (
+        "name: streaming\nowner: x\nparameters: {workers: 3}\n"
+        "steps: {distributed: {notebook: t.ipynb, parameters: {nodes: 1}}}\n"
+        "tables: {workers: {step: distributed, table: nodes}}"
+    )
+    assert parse_pipeline(text).steps["distributed"].parameters == {"nodes": 1}
+
+
+def test_another_mode_is_an_unknown_key() -> None:
+    assert "unknown key 'mode'" in refusal(HEAD + STEPS + "mode: fast")
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ({"a": ["b"], "b": []}, None),
+        ({"a": ["x"], "b": []}, "steps.a.needs[0]: there is no step 'x': known: 'b'"),
+        ({"train": [], "b": ["trian"]}, "there is no step 'trian': did you mean 'train'?"),
+        ({"a": ["a"]}, "the steps need one another in a circle: a needs a"),
+        ({"a": ["c"], "b": ["a"], "c": ["b"], "d": ["a"]}, "in a circle: a needs c needs b needs a"),
+        ({"d": ["a"], "a": ["b"], "b": ["a"]}, "in a circle: a needs b needs a"),
+        ({"a": [], "b": ["a", "a"]}, "steps.b.needs[1]: 'a' is named twice"),
+    ],
+)
+def test_needs_must_make_an_order(needs: dict[str, list[str]], message: str | None) -> None:
+    steps = {name: {"notebook": "t.ipynb", "needs": needed} for name, needed in needs.items()}
+    text = json.dumps({"name": "a", "owner": "b", "steps": steps})
+    if message is None:
+        parse_pipeline(text)
+    else:
+        assert message in refusal(text)
+
+
+@given(data=st.data(), count=st.integers(1, 8))
+def test_the_order_of_steps_respects_needs_or_a_cycle_is_shown(data: st.DataObject, count: int) -> None:
+    names = [f"s{index}" for index in range(count)]
+    needs = {name: data.draw(st.lists(st.sampled_from(names), unique=True, max_size=3)) for name in names}
+    steps = {name: {"notebook": "t.ipynb", "needs": needed} for name, needed in needs.items()}
+    text = json.dumps({"name": "a", "owner": "b", "steps": steps})
+    try:
+        pipeline = parse_pipeline(text)
+    except PipelineError as error:
+        trail = str(error).split("circle: ")[1].split(";")[0].split(" needs ")
+        assert trail[0] == trail[-1]
+        assert all(later in needs[earlier] for earlier, later in pairwise(trail))
+        return
+    order = topological_order(pipeline)
+    assert sorted(order) == sorted(names)
+    assert all(order.index(need) < order.index(name) for name in names for need in needs[name])
+
+
+def test_independent_steps_keep_the_order_of_the_file() -> None:
+    text = (
+        HEAD + "steps: {z: {notebook: a.ipynb}, m: {notebook: a.ipynb, needs: [a]}, a: {notebook: a.ipynb}}"
+    )
+    assert topological_order(parse_pipeline(text)) == ("z", "a", "m")
+
+
+def test_a_chain_longer_than_the_stack_is_checked() -> None:
+    names = [f"s{index}" for index in range(1500)]
+    steps = {name: {"notebook": "t.ipynb", "needs": [after]} for name, after in pairwise(names)}
+    steps[names[-1]] = {"notebook": "t.ipynb", "needs": [names[0]]}
+    assert "in a circle" in refusal(json.dumps({"name": "a", "owner": "b", "steps": steps}))
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("20m", timedelta(minutes=20)),
+        ("2h", timedelta(hours=2)),
+        ("1d", timedelta(days=1)),
+    ],
+)
+def test_durations(text: str, duration: timedelta) -> None:
+    assert parse_duration(text) == duration
+
+
+def test_the_published_schema_is_up_to_date() -> None:
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == json_schema_text(), (
+        "write it anew: python -c 'from rasen.pipeline import *; SCHEMA_FILE.write_text(json_schema_text())'"
+    )
+
+
+def test_the_published_schema_agrees_with_the_model() -> None:
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    assert not list(validator.iter_errors(parse_yaml(FULL).data))
+    wrong: list[dict[str, Any]] = [  # Any: YAML
+        {"ownr": "x"},
+        {"name": "No"},
+        {"steps": {"t": {"notebook": "/t.ipynb"}}},
+        {"steps": {"t": {"notebook": "t.ipynb", "timeout": "20 min"}}},
+        {"deploy": {"gates": [{"kind": "baseline", "metric": "rmse"}]}},
+        {"deploy": {"gates": [{"kind": "champion", "metric": "rmse"}]}},
+        {"deploy": {"gates": []}},
+    ]
+    for change in wrong:
+        assert list(validator.iter_errors(parse_yaml(FULL).data | change)), change
+
+
+def test_each_key_is_described_for_editors() -> None:
+    schema = json_schema()
+    for model in (schema, *schema["$defs"].values()):
+        for name, field in model.get("properties", {}).items():
+            assert name == "kind" or field.get("description"), f"{model.get('title')}.{name}"
