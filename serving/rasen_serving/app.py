@@ -1,0 +1,163 @@
+"""The FastAPI app of a worker: routes that parse, call one function of the service, and answer.
+
+The predict route reads the body itself, counting the bytes that arrive rather than believing `Content-Length`, and
+returns bytes that are JSON already. Its typed description in `/docs` is not derived from its signature but from the
+model that is live (`openapi.py`), because it changes while the app runs.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from rasen.errors import NotFound, RasenError
+from rasen_serving.docs import ASSETS, asset_path, docs_page
+from rasen_serving.openapi import build_openapi
+from rasen_serving.refusals import BodyTooLarge, CallerGone, MethodRefused, body_of, status_of
+from rasen_serving.service import Service
+from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+_JSON = "application/json"
+
+
+class Edge:
+    """What every answer gets, whoever made it: the request's id, and a hint to reconnect while draining."""
+
+    def __init__(self, app: ASGIApp, *, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its id in the scope."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = given if _SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16).encode()
+        scope["rasen_request_id"] = request_id.decode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", request_id))
+                if self._service.draining:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def create_app(service: Service, *, max_body_bytes: int) -> FastAPI:
+    """Return the app of one worker."""
+    app = FastAPI(
+        title="Rasen predictions",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.add_middleware(Edge, service=service)
+
+    @app.post("/endpoints/{endpoint}/predict", include_in_schema=False)
+    async def predict(endpoint: str, request: Request) -> Response:
+        answer = await service.predict(
+            endpoint,
+            request_id=request.scope["rasen_request_id"],
+            content_type=request.headers.get("content-type", ""),
+            read_body=lambda: _read_body(request, max_body_bytes),
+        )
+        return Response(answer.body, answer.status, answer.headers, media_type=_JSON)
+
+    @app.get("/endpoints", summary="All endpoints")
+    async def list_endpoints() -> EndpointList:
+        return summarise(service.versions)
+
+    @app.get("/endpoints/{endpoint}", summary="One endpoint: schema, example, version, metrics")
+    async def show_endpoint(endpoint: str) -> EndpointDetail:
+        return describe(service.versions.take(endpoint))
+
+    @app.get("/livez", summary="The process answers")
+    async def live() -> Health:
+        return Health(ready=True)
+
+    @app.get("/readyz", summary="The service has everything that the ledger names")
+    async def ready(response: Response) -> Health:
+        reason = "draining" if service.draining else service.situation.reason
+        is_ready = service.situation.ready and not service.draining
+        response.status_code = 200 if is_ready else 503
+        return Health(ready=is_ready, reason="" if is_ready else reason)
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(build_openapi(app, service.versions))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return docs_page(app.title)
+
+    @app.get("/docs/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        if name not in ASSETS:
+            raise NotFound(f"there is no {name[:100]!r} under /docs")
+        return FileResponse(asset_path(name), media_type=ASSETS[name])
+
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Give the errors of all other routes the one shape."""
+
+    def respond(request: Request, error: Exception) -> Response:
+        body = body_of(error, request_id=request.scope.get("rasen_request_id", ""))
+        return Response(body, status_of(error), media_type=_JSON)
+
+    async def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        path = request.url.path[:200]
+        if error.status_code == 405:
+            allowed = dict(error.headers or {}).get("Allow", "another method")
+            refusal = respond(request, MethodRefused(f"{path!r} takes {allowed}, not {request.method}"))
+            refusal.headers["Allow"] = allowed
+            return refusal
+        return respond(request, NotFound(f"there is nothing at {path!r}; see /docs"))
+
+    async def of_ours(request: Request, error: Exception) -> Response:
+        return respond(request, error)
+
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(RasenError, of_ours)
+    app.add_exception_handler(Exception, of_ours)
+
+
+async def _read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body; a declared length is believed only when it is too large.
+
+    Raises:
+        BodyTooLarge: More bytes than accepted were announced or have arrived.
+        CallerGone: The caller hung up.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise BodyTooLarge(f"the body has {announced} bytes; at most {max_bytes} are accepted")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are accepted")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise CallerGone("the caller hung up") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

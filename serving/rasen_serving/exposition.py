@@ -1,0 +1,153 @@
+"""`/metrics`: what all workers together did, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rasen_serving.counts import BUCKETS_SECONDS, Counts
+from rasen_serving.fleet import Fleet
+from rasen_serving.messages import Series
+from rasen_serving.switching import Switching
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
+    from rasen_serving.spool import Spool
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def expose(*, fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.registry import Collector
+
+    class Snapshot(Collector):
+        """The numbers of this moment."""
+
+        def collect(self) -> Iterator[Metric]:
+            """Yield each metric."""
+            counts = Counts()
+            for series in fleet.totals():
+                counts.merge(series)
+            yield from _requests(counts.series())
+            yield from _revisions(switching)
+            yield from _state(fleet, switching, spool, restarts)
+
+    registry = CollectorRegistry()
+    registry.register(Snapshot())
+    return generate_latest(registry)
+
+
+def _requests(series: list[Series]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    labels = ["endpoint", "model", "variant", "status", "source"]
+    requests = CounterMetricFamily("rasen_serving_requests", "Answered prediction requests.", labels=labels)
+    rows = CounterMetricFamily("rasen_serving_rows", "Rows in answered prediction requests.", labels=labels)
+    by_endpoint = Counts()
+    for one in series:
+        values = [one.endpoint, one.model, one.role, str(one.status), one.source]
+        requests.add_metric(values, one.requests)
+        rows.add_metric(values, one.rows)
+        by_endpoint.merge([_of_endpoint(one)])
+    latency = HistogramMetricFamily(
+        "rasen_serving_latency_seconds",
+        "From the last byte of a request to its answer.",
+        labels=["endpoint"],
+    )
+    for one in by_endpoint.series():
+        latency.add_metric([one.endpoint], cumulated(one), one.seconds)
+    yield requests
+    yield rows
+    yield latency
+
+
+def cumulated(series: Series) -> list[tuple[str, float]]:
+    """Return a histogram's buckets as Prometheus has them: upper bound, and how many were at most that slow."""
+    buckets: list[tuple[str, float]] = []
+    total = 0
+    for bound, count in zip(BUCKETS_SECONDS, series.buckets, strict=True):
+        total += count
+        buckets.append((str(bound), total))
+    return [*buckets, ("+Inf", series.requests)]
+
+
+def _of_endpoint(series: Series) -> Series:
+    return Series(
+        endpoint=series.endpoint,
+        model="",
+        role="",
+        status=0,
+        source="",
+        requests=series.requests,
+        rows=series.rows,
+        seconds=series.seconds,
+        buckets=series.buckets,
+    )
+
+
+def _revisions(switching: Switching) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    info = GaugeMetricFamily(
+        "rasen_serving_model_info",
+        "1 for each live model version.",
+        labels=["endpoint", "model", "pipeline", "variant"],
+    )
+    live = GaugeMetricFamily(
+        "rasen_serving_revision", "Number of the ledger record that is live.", labels=["endpoint"]
+    )
+    newest = GaugeMetricFamily(
+        "rasen_serving_ledger_number", "Number of the newest ledger record.", labels=["endpoint"]
+    )
+    refused = GaugeMetricFamily(
+        "rasen_serving_refused", "1 while the newest ledger record is refused here.", labels=["endpoint"]
+    )
+    for name, endpoint in sorted(switching.endpoints.items()):
+        revision = endpoint.revision
+        if revision is not None:
+            info.add_metric([name, revision.run, revision.pipeline, revision.role], 1)
+            live.add_metric([name], revision.number)
+        newest.add_metric([name], endpoint.newest)
+        refused.add_metric([name], int(endpoint.newest in endpoint.refused))
+    yield from (info, live, newest, refused)
+
+
+def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    log = CounterMetricFamily(
+        "rasen_serving_log_rows", "Rows of the prediction log, by what became of them.", labels=["outcome"]
+    )
+    rows = fleet.log_rows()
+    for outcome, count in (
+        ("answered", rows.answered),
+        ("written", rows.written),
+        ("dropped", rows.dropped),
+        ("lost", fleet.lost_rows),
+        ("shipped", spool.shipped_rows),
+    ):
+        log.add_metric([outcome], count)
+    yield log
+    yield CounterMetricFamily(
+        "rasen_serving_log_torn_lines", "Spooled lines that were not whole.", value=spool.torn_lines
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_log_spool_bytes", "Prediction log on its way to the store.", value=spool.size_bytes
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_workers", "Workers that accept connections.", value=len(fleet.serving)
+    )
+    yield CounterMetricFamily(
+        "rasen_serving_worker_restarts", "Workers that ended and were replaced.", value=restarts
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_models_in_memory",
+        "Models in all workers; more than workers times endpoints is a leak.",
+        value=sum(worker.models for worker in fleet.workers),
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_store_stale", "1 while the store cannot be believed.", value=int(bool(switching.stale))
+    )

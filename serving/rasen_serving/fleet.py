@@ -1,0 +1,343 @@
+"""The workers as the supervisor sees them: born, asked, listened to, replaced.
+
+Each worker has a socket pair. The end of that conversation is the sign of its death, whatever killed it; its silence
+for five seconds, or a model call of that length, gets it killed. What it had counted until then is kept, and its
+unfinished log segments are closed, so nothing of the dead is missing from the totals but its last second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from rasen.errors import PlatformFailed
+from rasen.settings import platform_environment
+from rasen.settings_model import Settings
+from rasen_serving.board import Board, LogRows, make_board
+from rasen_serving.counts import Counts
+from rasen_serving.log import close_segments
+from rasen_serving.messages import (
+    FROM_WORKER,
+    MESSAGE_MAX_BYTES,
+    Beat,
+    FromWorker,
+    Prepare,
+    Prepared,
+    Refused,
+    Revision,
+    Series,
+    ToWorker,
+    encode,
+)
+from rasen_serving.nursery import COLD, PID, THREADLESS, WARM
+
+logger = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 5.0
+"""A worker whose event loop or prediction thread is silent for so long is killed."""
+
+PREPARE_SECONDS = 10.0
+"""A worker that has not prepared a revision after so long is late."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Worker:
+    """One worker process.
+
+    Args:
+        pid: Its process.
+        writer: To it.
+        reader: From it.
+        board: Its log counters.
+        heard_at: When it last said anything, monotonic.
+        serving: Whether it accepts connections.
+        series: What it has counted.
+        models: How many models it holds.
+        revisions: What is live in it: endpoint → number.
+        expected_to_end: Its end is no accident.
+    """
+
+    pid: int
+    writer: asyncio.StreamWriter
+    reader: asyncio.StreamReader
+    board: Board
+    heard_at: float
+    serving: bool = False
+    series: list[Series] = field(default_factory=list)
+    models: int = 0
+    revisions: dict[str, int] = field(default_factory=dict)
+    expected_to_end: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    how: str = ""
+    _questions: dict[tuple[str, int], asyncio.Future[Prepared | Refused]] = field(default_factory=dict)
+
+    def tell(self, message: ToWorker) -> None:
+        """Send a message; a worker that has just died does not hear it."""
+        if not self.ended.is_set():
+            self.writer.write(encode(message))
+
+    async def prepare(self, revision: Revision) -> Prepared | Refused | None:
+        """Have a revision prepared; return what the worker says, or `None` when it is late or dead."""
+        place = (revision.endpoint, revision.number)
+        question = self._questions[place] = asyncio.get_running_loop().create_future()
+        self.tell(Prepare(revision=revision))
+        ended = asyncio.ensure_future(self.ended.wait())
+        try:
+            await asyncio.wait(
+                {question, ended}, timeout=PREPARE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            return question.result() if question.done() else None
+        finally:
+            ended.cancel()
+            del self._questions[place]
+
+    def hear(self, message: FromWorker) -> None:
+        """Take in what the worker says."""
+        self.heard_at = time.monotonic()
+        match message:
+            case Prepared() | Refused():
+                question = self._questions.get((message.endpoint, message.number))
+                if question is not None and not question.done():
+                    question.set_result(message)
+            case Beat():
+                self.models = message.models
+                if message.series is not None:
+                    self.series = message.series
+                if message.busy_seconds >= SILENCE_SECONDS:
+                    self.kill(f"a prediction has been running for {message.busy_seconds:.1f} s")
+
+    def kill(self, why: str) -> None:
+        """End the process at once."""
+        if not self.ended.is_set():
+            self.how = self.how or why
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the worker has said nothing."""
+        return time.monotonic() - self.heard_at
+
+
+class Nursery:
+    """Where workers come from: a process that has everything imported, or, if it cannot fork, fresh interpreters."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._environment = platform_environment(settings, **THREADLESS)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._cold = False
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the process and wait until everything is imported.
+
+        Raises:
+            PlatformFailed: It ended instead.
+        """
+        ours, theirs = socket.socketpair()
+        descriptors = (theirs.fileno(), self._listener.fileno())
+        self._process = subprocess.Popen(  # noqa: ASYNC220  # by the main thread, which is the parent for the kernel
+            [sys.executable, "-m", "rasen_serving.nursery", *map(str, descriptors)],
+            pass_fds=descriptors,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+        )
+        theirs.close()
+        ours.settimeout(0)  # asyncio waits for it
+        self._control = ours
+        answer = await asyncio.get_running_loop().sock_recv(ours, len(WARM))
+        if answer == COLD:
+            logger.warning(
+                "the nursery has several threads, so workers are started without it and take longer"
+            )
+            self._cold = True
+            self.stop()
+        elif answer != WARM:
+            status = await asyncio.to_thread(self._process.wait)
+            self.stop()
+            raise PlatformFailed(f"the process that imports the models' libraries ended with status {status}")
+
+    async def bear(self, channel: socket.socket, board: int) -> int:
+        """Return the process id of a new worker that talks over `channel`.
+
+        Raises:
+            PlatformFailed: There is no way to start one.
+        """
+        async with self._lock:
+            if not self._cold and self._control is None:
+                await self.start()
+            if self._cold:
+                return self._bear_cold(channel, board)
+            control = self._control
+            assert control is not None
+            try:
+                socket.send_fds(control, [PID.pack(os.getpid())], [channel.fileno(), board])
+                answer = await asyncio.get_running_loop().sock_recv(control, PID.size)
+            except OSError as error:
+                answer, reason = b"", str(error)
+            else:
+                reason = "it hung up"
+            if len(answer) != PID.size:
+                self.stop()
+                raise PlatformFailed(f"the nursery is gone ({reason}); the next worker gets a new one")
+            pid: int = PID.unpack(answer)[0]
+            return pid
+
+    def _bear_cold(self, channel: socket.socket, board: int) -> int:
+        descriptors = (self._listener.fileno(), channel.fileno(), board)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rasen_serving.worker", *map(str, descriptors), str(os.getpid())],
+            pass_fds=descriptors,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+        )
+        process.returncode = 0  # reaped with the other workers, not by the subprocess module
+        return process.pid
+
+    def stop(self) -> None:
+        """Let the process go."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            try:
+                self._process.wait(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+
+class Fleet:
+    """All workers, the trial ones included."""
+
+    def __init__(self, settings: Settings, nursery: Nursery, *, spool: Path) -> None:
+        self.workers: list[Worker] = []
+        self._nursery = nursery
+        self._settings = settings
+        self._spool = spool
+        self._retired: list[list[Series]] = []
+        self._retired_rows = LogRows()
+        self.lost_rows = 0
+        self._listening: set[asyncio.Task[None]] = set()
+
+    @property
+    def serving(self) -> list[Worker]:
+        """The workers that accept connections."""
+        return [worker for worker in self.workers if worker.serving and not worker.ended.is_set()]
+
+    async def bear(self, *, on_end: Callable[[Worker], None] | None = None) -> Worker:
+        """Start a worker; `on_end` is called when it has ended, whatever the reason.
+
+        Raises:
+            PlatformFailed: It could not be started.
+        """
+        ours, theirs = socket.socketpair()
+        board = make_board()
+        try:
+            pid = await self._nursery.bear(theirs, board)
+            reader, writer = await asyncio.open_connection(sock=ours, limit=MESSAGE_MAX_BYTES)
+            worker = Worker(
+                pid=pid, reader=reader, writer=writer, board=Board(board), heard_at=time.monotonic()
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(board)
+        self.workers.append(worker)
+        listening = asyncio.create_task(self._listen(worker, on_end))
+        self._listening.add(listening)
+        listening.add_done_callback(self._listening.discard)
+        return worker
+
+    def broadcast(self, message: ToWorker) -> None:
+        """Tell every worker."""
+        for worker in self.workers:
+            worker.tell(message)
+
+    def kill_silent(self) -> None:
+        """Kill the workers that say nothing any more."""
+        for worker in self.workers:
+            if worker.silent_seconds > SILENCE_SECONDS:
+                worker.kill(f"it was silent for {worker.silent_seconds:.1f} s")
+
+    def totals(self) -> list[list[Series]]:
+        """Return the counts of all workers that live or have lived."""
+        return [*self._retired, *(worker.series for worker in self.workers)]
+
+    def log_rows(self) -> LogRows:
+        """Return the log counters of all workers that live or have lived."""
+        rows = [self._retired_rows, *(worker.board.read() for worker in self.workers)]
+        return LogRows(
+            answered=sum(one.answered for one in rows),
+            written=sum(one.written for one in rows),
+            dropped=sum(one.dropped for one in rows),
+        )
+
+    async def _listen(self, worker: Worker, on_end: Callable[[Worker], None] | None) -> None:
+        try:
+            while line := await worker.reader.readline():
+                worker.hear(FROM_WORKER.decode(line))
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            worker.kill(f"it said something unintelligible: {error!r}")
+        await self._bury(worker)
+        if on_end is not None:
+            on_end(worker)
+
+    async def _bury(self, worker: Worker) -> None:
+        """Reap a worker that has hung up, and keep what it counted."""
+        if not worker.expected_to_end:
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)  # it may have closed the socket only
+        status = await asyncio.to_thread(_reap, worker.pid)
+        worker.how = f"{worker.how}: {status}" if worker.how else status
+        worker.ended.set()
+        worker.writer.close()
+        close_segments(self._spool, pid=worker.pid)
+        self.workers.remove(worker)
+        rows = worker.board.read()
+        worker.board.close()
+        self.lost_rows += max(0, rows.pending)
+        kept = self._retired_rows
+        self._retired_rows = LogRows(
+            answered=kept.answered + rows.answered,
+            written=kept.written + rows.written,
+            dropped=kept.dropped + rows.dropped,
+        )
+        self._retired = [_merged([*self._retired, worker.series])]
+
+
+def _merged(lists: list[list[Series]]) -> list[Series]:
+    counts = Counts()
+    for series in lists:
+        counts.merge(series)
+    return counts.series()
+
+
+def _reap(pid: int) -> str:
+    """Wait for a child's end and say how it ended."""
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return "ended"
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit status {code}"
+    return f"killed by {signal.Signals(-code).name}"

@@ -1,0 +1,183 @@
+"""What supervisor and worker tell one another: one line of JSON each, over a socket pair.
+
+The two are never out of step in version, because a worker is a fork of the same installation; so these are msgspec
+structs, which the worker needs for requests anyway, and not pydantic records like everything that lies in the store.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class CachedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a run as the manifest names it, and its copy on this disk; whoever reads that checks the digest."""
+
+    key: str
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """One revision of an endpoint: what the ledger decided, verified, with its files on this disk.
+
+    Args:
+        endpoint: The stable name.
+        number: The ledger record's number.
+        run: The model version.
+        pipeline: Whose run it is.
+        role: The variant's role.
+        manifest_sha256: Digest of the manifest that named the files.
+        files: The pickled model and the example, by role.
+        versions: The libraries with which the run was made.
+        schema: `rasen.model.schema.ModelSchema` as JSON.
+        major: The contract's major version.
+        metrics: What the run logged over all rows, by name.
+        description: What the analyst says of the pipeline; may be empty.
+        trained_until: Newest training row, as the notebook said it.
+        published_at: When the run published, ISO 8601.
+        decided_at: When the ledger decided, ISO 8601.
+    """
+
+    endpoint: str
+    number: int
+    run: str
+    pipeline: str
+    role: str
+    manifest_sha256: str
+    files: dict[str, CachedFile]
+    versions: dict[str, str]
+    schema: dict[str, Any]  # Any: JSON, read by rasen.model.schema
+    major: int
+    metrics: dict[str, float]
+    description: str
+    trained_until: str | None
+    published_at: str
+    decided_at: str
+
+
+class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Load, check and warm this revision; answer `Prepared` or `Refused`."""
+
+    revision: Revision
+
+
+class Switch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Answer with this prepared revision from now on, and let the previous one go."""
+
+    endpoint: str
+    number: int
+
+
+class Forget(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Let a prepared revision go that will not be switched to."""
+
+    endpoint: str
+    number: int
+
+
+class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Begin to accept connections."""
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a worker cannot know by itself.
+
+    Args:
+        ready: What `/readyz` answers.
+        reason: Why not, or `""`.
+        waiting: Endpoints of the ledger for which nothing is live, each with the reason.
+        log_open: Whether the spool has room for the prediction log.
+    """
+
+    ready: bool
+    reason: str
+    waiting: dict[str, str]
+    log_open: bool
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Finish what is in flight, then exit."""
+
+
+ToWorker: TypeAlias = Prepare | Switch | Forget | Serve | Situation | Drain
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The revision is loaded, checked and warm."""
+
+    endpoint: str
+    number: int
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The revision cannot be served.
+
+    Args:
+        endpoint: The endpoint.
+        number: The revision.
+        reason: What failed, for a person.
+        damaged: The cached bytes are not the ones that were verified: fetching them again may help.
+    """
+
+    endpoint: str
+    number: int
+    reason: str
+    damaged: bool = False
+
+
+class Series(msgspec.Struct, kw_only=True):
+    """What one worker counted for one kind of answer; counts only grow.
+
+    Args:
+        endpoint: The endpoint, or `""` when the request named none that is known.
+        model: The run that answered, or `""`.
+        role: The variant's role, or `""`.
+        status: The HTTP status.
+        source: `model`, or `""` when nothing was predicted.
+        requests: Requests answered.
+        rows: Rows predicted.
+        seconds: Sum of the latencies.
+        buckets: Requests in each of `counts.BUCKETS_SECONDS`, not cumulated; the rest were slower.
+    """
+
+    endpoint: str
+    model: str
+    role: str
+    status: int
+    source: str
+    requests: int
+    rows: int
+    seconds: float
+    buckets: list[int]
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The event loop is alive; said every second.
+
+    Args:
+        busy_seconds: How long the prediction thread has been in its present call; 0 when it is idle.
+        series: All counts, or `None` when nothing changed since the last beat.
+        models: Number of models in memory, to see that a released one dies.
+    """
+
+    busy_seconds: float
+    series: list[Series] | None
+    models: int
+
+
+FromWorker: TypeAlias = Prepared | Refused | Beat
+
+_ENCODER = msgspec.json.Encoder()
+TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)
+FROM_WORKER: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
+
+MESSAGE_MAX_BYTES = 64 << 20
+"""Bound of one line; a schema with thousands of categories is a few hundred kilobytes."""
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """Return the message as one line."""
+    return _ENCODER.encode(message) + b"\n"

@@ -1,0 +1,209 @@
+"""The OpenAPI document: FastAPI's own routes, and for each live endpoint a typed route of its own.
+
+Built when somebody asks, from the versions that are live at that moment; a client generated from it knows each
+column's name, type and whether null is accepted, and the analyst's example is the one that Swagger UI sends.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from rasen.data.columns import ColumnType
+from rasen.model.schema import Column, ModelSchema, Output
+from rasen_serving.live import Loaded, Versions
+from rasen_serving.refusals import STATUSES
+
+Json = dict[str, Any]  # Any: JSON
+
+_DESCRIPTION = """Each endpoint answers `POST /endpoints/<endpoint>/predict`, typed by the model that is live.
+
+Every answer names its model (`X-Rasen-Model`), the ledger's revision (`X-Rasen-Revision`) and the request
+(`X-Request-Id`, which you may send)."""
+
+_MEANINGS = {
+    400: "The body is not JSON",
+    404: "There is no such endpoint; the message lists those there are",
+    413: "Too many bytes or rows",
+    415: "The content type is not application/json",
+    422: "Fields are missing, unknown or of another type; each is named by its path",
+    500: "The model failed; the operator's log has the reason",
+    503: "Nothing is live for the endpoint yet",
+}
+
+
+def build_openapi(app: FastAPI, versions: Versions) -> Json:
+    """Return the document for what is live now."""
+    document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+    schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Error"] = _error()
+    paths: Json = {}
+    for name in sorted(versions.live):
+        loaded = versions.live[name]
+        schemas[f"{name}.row"] = _row(loaded.schema)
+        schemas[f"{name}.request"] = _request(name, loaded.schema)
+        schemas[f"{name}.response"] = _response(loaded.schema.output)
+        paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, loaded)}
+    document["paths"] = paths | document["paths"]
+    return document
+
+
+def _operation(name: str, loaded: Loaded) -> Json:
+    revision = loaded.revision
+    about = [revision.description] if revision.description else []
+    about.append(
+        f"Live: revision {revision.number}, model `{revision.run}` of pipeline `{revision.pipeline}`."
+    )
+    answer = {
+        "predictions": loaded.example_predictions,
+        "source": "model",
+        "model": revision.run,
+        "request_id": "3f0c2b8e5d5a4c1b9a7e6f4d2c1b0a99",
+    }
+    responses: Json = {
+        "200": {
+            "description": "One prediction a row, in the rows' order",
+            "headers": {
+                header: {"schema": {"type": "string"}}
+                for header in ("X-Rasen-Model", "X-Rasen-Revision", "X-Request-Id")
+            },
+            "content": {"application/json": {"schema": _ref(f"{name}.response"), "example": answer}},
+        }
+    }
+    responses |= {
+        str(status): {
+            "description": meaning,
+            "content": {"application/json": {"schema": _ref("Error")}},
+        }
+        for status, meaning in _MEANINGS.items()
+    }
+    return {
+        "operationId": f"predict_{name}",
+        "summary": f"Predict with {name}",
+        "description": "\n\n".join(about),
+        "tags": [name],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _ref(f"{name}.request"),
+                    "example": {"rows": loaded.example_rows},
+                }
+            },
+        },
+        "responses": responses,
+    }
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _row(schema: ModelSchema) -> Json:
+    return {
+        "type": "object",
+        "properties": {column.name: _column(column) for column in schema.inputs},
+        "required": [column.name for column in schema.inputs if not column.nullable],
+        "additionalProperties": False,
+    }
+
+
+def _request(name: str, schema: ModelSchema) -> Json:
+    columns = {
+        "type": "object",
+        "properties": {
+            column.name: {"type": "array", "minItems": 1, "items": _column(column)}
+            for column in schema.inputs
+        },
+        "required": [column.name for column in schema.inputs if not column.nullable],
+        "additionalProperties": False,
+    }
+    rows = {"type": "array", "minItems": 1, "items": _ref(f"{name}.row")}
+    return {
+        "oneOf": [
+            {
+                "title": title,
+                "type": "object",
+                "properties": {title: part},
+                "required": [title],
+                "additionalProperties": False,
+            }
+            for title, part in (("rows", rows), ("columns", columns))
+        ]
+    }
+
+
+def _response(output: Output) -> Json:
+    if output.type is not None:
+        prediction = _value(output.type)
+    else:
+        prediction = {
+            "type": "object",
+            "properties": {column.name: _column(column) for column in output.columns},
+            "required": [column.name for column in output.columns],
+        }
+    return {
+        "type": "object",
+        "properties": {
+            "predictions": {"type": "array", "items": prediction},
+            "source": {"type": "string", "enum": ["model"]},
+            "model": {"type": "string", "description": "the run whose model answered"},
+            "request_id": {"type": "string"},
+        },
+        "required": ["predictions", "source", "model", "request_id"],
+    }
+
+
+def _column(column: Column) -> Json:
+    value = _value(column.type)
+    if column.nullable:
+        value["type"] = [value["type"], "null"]
+    if column.categories is not None:
+        value["description"] = "seen in training: " + ", ".join(map(str, column.categories))
+    return value
+
+
+def _value(kind: ColumnType) -> Json:
+    match kind:
+        case ColumnType.BOOL:
+            return {"type": "boolean"}
+        case ColumnType.INT64:
+            return {"type": "integer", "format": "int64"}
+        case ColumnType.FLOAT64:
+            return {"type": "number", "format": "double"}
+        case ColumnType.STRING:
+            return {"type": "string"}
+        case ColumnType.DATE:
+            return {"type": "string", "format": "date"}
+        case ColumnType.TIMESTAMP:
+            return {"type": "string", "format": "date-time"}
+        case _:
+            assert_never(kind)
+
+
+def _error() -> Json:
+    field = {
+        "type": "object",
+        "properties": {
+            "path": {"type": "array", "items": {"type": ["string", "integer"]}},
+            "problem": {"type": "string"},
+        },
+        "required": ["path", "problem"],
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {
+                    "code": {"type": "string", "enum": sorted(set(STATUSES.values()))},
+                    "message": {"type": "string"},
+                    "fields": {"type": "array", "items": field},
+                },
+                "required": ["code", "message", "fields"],
+            }
+        },
+        "required": ["error"],
+    }

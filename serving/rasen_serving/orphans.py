@@ -1,0 +1,53 @@
+"""No process of ours outlives the supervisor: two flags of the Linux kernel, set where Python has no call.
+
+A worker is forked by the nursery and then orphaned on purpose, so that its parent is the supervisor, which has
+declared itself the reaper of orphans: the supervisor learns how each worker ended, the nursery may die without
+taking a worker along, and each worker is killed by the kernel when the supervisor is gone, even from within a model
+that never returns.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+
+from rasen.errors import PlatformFailed
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_ADOPTION_SECONDS = 5.0
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends.
+
+    Raises:
+        PlatformFailed: The kernel refused.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with(supervisor_pid: int) -> None:
+    """Be killed by the kernel as soon as the supervisor, by now or within moments the parent, has ended.
+
+    Raises:
+        PlatformFailed: The kernel refused, or the supervisor did not become the parent.
+    """
+    deadline = time.monotonic() + _ADOPTION_SECONDS
+    while os.getppid() != supervisor_pid:
+        if time.monotonic() > deadline:
+            raise PlatformFailed(
+                f"process {os.getpid()} has parent {os.getppid()}, expected the supervisor {supervisor_pid}"
+            )
+        time.sleep(0.001)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor_pid:  # it ended between the two lines above
+        raise PlatformFailed(f"the supervisor {supervisor_pid} has ended")
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise PlatformFailed(f"prctl({option}, {value}) failed: {os.strerror(ctypes.get_errno())}")

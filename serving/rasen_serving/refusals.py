@@ -1,0 +1,124 @@
+"""Every error an answer can carry, with its HTTP status: the one table from error class to status.
+
+A body is `{"error": {"code", "message", "fields": [{"path", "problem"}]}}`. What went wrong inside a model is told
+to the operator's log, not to the caller: an exception's text may hold data of other people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from rasen.errors import InvalidInput, ModelFailed, NotFound, RasenError
+
+PathElement = str | int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldProblem:
+    """One field of a request that cannot be used.
+
+    Args:
+        path: Where it stands, for example `("rows", 0, "hour")`.
+        problem: What is wrong with it and what would be right.
+    """
+
+    path: tuple[PathElement, ...]
+    problem: str
+
+
+class MalformedBody(InvalidInput):
+    """The body is not one JSON document as RFC 8259 has it."""
+
+
+class WrongContentType(InvalidInput):
+    """The body is of a type that is not read here."""
+
+
+class BodyTooLarge(InvalidInput):
+    """The body has more bytes than are accepted."""
+
+
+class TooManyRows(InvalidInput):
+    """The request has more rows than are accepted."""
+
+
+class MethodRefused(InvalidInput):
+    """The path exists, the method does not."""
+
+
+class CallerGone(RasenError):
+    """The connection was closed before the request was complete; nobody reads this answer."""
+
+
+class InvalidRows(InvalidInput):
+    """Fields are missing, unknown or not of their type; all of them are named.
+
+    Args:
+        message: The sentence.
+        fields: Each bad field.
+    """
+
+    def __init__(self, message: str, fields: tuple[FieldProblem, ...] = ()) -> None:
+        super().__init__(message, fields)
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NothingLive(RasenError):
+    """The endpoint is known and nothing answers for it yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kind:
+    status: int
+    code: str
+
+
+_KINDS: dict[type[Exception], _Kind] = {
+    MalformedBody: _Kind(status=400, code="malformed"),
+    NotFound: _Kind(status=404, code="not_found"),
+    MethodRefused: _Kind(status=405, code="method_not_allowed"),
+    BodyTooLarge: _Kind(status=413, code="body_too_large"),
+    TooManyRows: _Kind(status=413, code="too_many_rows"),
+    WrongContentType: _Kind(status=415, code="unsupported_content_type"),
+    InvalidRows: _Kind(status=422, code="invalid_input"),
+    CallerGone: _Kind(status=499, code="caller_gone"),
+    ModelFailed: _Kind(status=500, code="model_failed"),
+    NothingLive: _Kind(status=503, code="not_ready"),
+    Exception: _Kind(status=500, code="internal"),
+}
+
+STATUSES = {kind.status: kind.code for kind in _KINDS.values()}
+"""The statuses that exist, for the API's documentation."""
+
+
+def status_of(error: Exception) -> int:
+    """Return the HTTP status of an error."""
+    return _kind_of(error).status
+
+
+def body_of(error: Exception, *, request_id: str) -> bytes:
+    """Return the JSON body of an error."""
+    kind = _kind_of(error)
+    fields = error.fields if isinstance(error, InvalidRows) else ()
+    message = str(error)
+    if kind.status == 500:
+        what = "the model could not answer" if isinstance(error, ModelFailed) else "the service failed"
+        message = f"{what}; the operator's log has the reason under request id {request_id!r}"
+    return msgspec.json.encode(
+        {
+            "error": {
+                "code": kind.code,
+                "message": message,
+                "fields": [{"path": field.path, "problem": field.problem} for field in fields],
+            }
+        }
+    )
+
+
+def _kind_of(error: Exception) -> _Kind:
+    return next(_KINDS[known] for known in type(error).__mro__ if known in _KINDS)

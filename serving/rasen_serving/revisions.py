@@ -1,0 +1,262 @@
+"""What the ledger wants served: found, verified, and fetched to this disk.
+
+`heads.json` and the reload hint only say when to look; what counts is the newest signed ledger record and the signed
+manifest that it names by digest. Both are copied, as they are, into a small directory store on this disk once the
+revision is live: a supervisor that starts while the store is down verifies those copies exactly as it would the
+originals. Files are cached under their digest, and whoever loads one checks it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rasen.deploy.ledger import find_head, list_endpoints, read_heads, read_record
+from rasen.errors import DigestMismatch, NotFound, RasenError, StoreError, StoreUnavailable
+from rasen.settings_model import Settings
+from rasen.store import DirectoryStore, MemoryStore, Store
+from rasen.tracking.keys import deployment_key, manifest_key, release_key, result_key
+from rasen.tracking.manifest import read_manifest
+from rasen.tracking.records import FileRecord, LedgerRecord, Manifest, StepResult, UnreadableRecord, Variant
+from rasen.tracking.signature import Role, TrustStore, load_trust, open_signed
+from rasen_serving.messages import CachedFile, Revision
+
+logger = logging.getLogger(__name__)
+
+_FILES = ("model", "example")
+_KEPT_SECONDS = 3600.0
+"""A cached file that nothing live needs is deleted when it was not used for so long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look at the store found.
+
+    Args:
+        newest: The number of each endpoint's newest ledger record.
+        stale: Why the store could not be believed, `""` when it could.
+    """
+
+    newest: dict[str, int]
+    stale: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """A revision whose records were verified and whose files lie on this disk.
+
+    Args:
+        revision: What the workers are told.
+        records: The signed objects that it rests on, by key, as they were read.
+    """
+
+    revision: Revision
+    records: dict[str, bytes]
+
+
+class Revisions:
+    """Reads ledgers and manifests, and keeps what a start without the store needs.
+
+    Called from threads, one at a time.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._kept = DirectoryStore(settings.cache_dir / "records")
+        self._files = settings.cache_dir / "files"
+
+    def look(self, known: dict[str, int], *, thorough: bool) -> Look:
+        """Return the newest record number of every endpoint.
+
+        Args:
+            known: The numbers of the look before; none is ever taken back.
+            thorough: Also look for records and endpoints that `heads.json` does not name.
+        """
+        try:
+            heads = read_heads(self._store)
+            names = heads.keys() | known.keys()
+            if thorough:
+                names |= set(list_endpoints(self._store))
+            newest = dict(known)
+            for name in sorted(names):
+                before, hint = known.get(name, 0), heads.get(name, 0)
+                if not thorough and hint <= before:
+                    continue
+                found = find_head(self._store, name, hint=max(hint, before))
+                if found < before:
+                    return Look(
+                        newest=known, stale=f"the store has lost record {before} of endpoint {name!r}"
+                    )
+                if found:
+                    newest[name] = found
+        except (StoreError, OSError) as error:
+            return Look(newest=known, stale=str(error))
+        return Look(newest=newest, stale="")
+
+    def kept(self) -> dict[str, int]:
+        """Return the number of the revision of each endpoint that was live last, from this disk."""
+        numbers = {name: find_head(self._kept, name) for name in list_endpoints(self._kept)}
+        return {name: number for name, number in numbers.items() if number}
+
+    def resolve(self, endpoint: str, number: int) -> Resolved:
+        """Verify a revision and fetch its files.
+
+        Raises:
+            NotFound: The record names no version.
+            TrustError, UnreadableRecord: Something cannot be trusted or read; nothing was loaded.
+            ObjectNotFound: The record, the manifest or a file is gone.
+            StoreUnavailable: The store is down; nothing is known.
+        """
+        return self._resolve(self._store, endpoint, number)
+
+    def resolve_kept(self, endpoint: str) -> Resolved:
+        """Verify, without the store, the revision of the endpoint that was live last.
+
+        Raises:
+            ObjectNotFound: None was kept.
+            RasenError: As `resolve`.
+        """
+        number = find_head(self._kept, endpoint)
+        return self._resolve(self._kept, endpoint, number)
+
+    def keep(self, resolved: Resolved, *, live: list[Revision]) -> None:
+        """Keep what a start without the store needs of a revision that is live now, and clear what is not needed.
+
+        Args:
+            resolved: The revision.
+            live: All revisions that are live, this one included.
+        """
+        revision = resolved.revision
+        for key in reversed(resolved.records):  # the ledger record last: what it names is there by then
+            self._kept.write(key, resolved.records[key])
+        for stat in list(self._kept.list(f"endpoints/{revision.endpoint}/deployments/")):
+            if stat.key not in resolved.records:
+                self._kept.delete(stat.key)
+        manifests = {manifest_key(one.pipeline, one.run) for one in live}
+        for stat in list(self._kept.list("manifests/")):
+            if stat.key not in manifests:
+                self._kept.delete(stat.key)
+        needed = {Path(file.path).name for one in live for file in one.files.values()}
+        for path in self._files.glob("*"):
+            if path.name not in needed and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+                path.unlink()
+
+    def discard_files(self, revision: Revision) -> None:
+        """Delete the cached files of a revision, because somebody found them damaged."""
+        for file in revision.files.values():
+            Path(file.path).unlink(missing_ok=True)
+
+    def _resolve(self, store: Store, endpoint: str, number: int) -> Resolved:
+        try:
+            return self._verify(store, endpoint, number)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"revision {number} of {endpoint!r} could not be fetched: {error}"
+            ) from error
+
+    def _verify(self, store: Store, endpoint: str, number: int) -> Resolved:
+        trust = load_trust(self._settings)
+        environment = self._settings.environment
+        # Verified in memory, from the bytes that will be kept.
+        shelf = MemoryStore()
+        records: dict[str, bytes] = {}
+
+        def fetch(key: str) -> None:
+            records[key] = store.read(key)
+            shelf.write(key, records[key])
+
+        fetch(deployment_key(endpoint, number))
+        record = read_record(shelf, trust, endpoint, number, environment=environment)
+        variant = _champion(record)
+        fetch(manifest_key(variant.pipeline, variant.run))
+        verified = read_manifest(shelf, trust, variant.pipeline, variant.run, environment=environment)
+        if verified.sha256 != variant.manifest_sha256:
+            raise DigestMismatch(
+                f"the manifest of run {variant.run!r} has sha256 {verified.sha256[:12]}…, "
+                f"ledger record {number} names {variant.manifest_sha256[:12]}…"
+            )
+        manifest = verified.manifest
+        if manifest.model is None:
+            raise NotFound(f"run {variant.run!r} of {variant.pipeline!r} published no model")
+        missing = [role for role in _FILES if role not in manifest.model.files]
+        if missing:
+            raise NotFound(f"the manifest of run {variant.run!r} names no file {missing[0]!r}")
+        revision = Revision(
+            endpoint=endpoint,
+            number=number,
+            run=variant.run,
+            pipeline=variant.pipeline,
+            role=variant.role,
+            manifest_sha256=verified.sha256,
+            files={role: self._fetch_file(manifest.model.files[role]) for role in _FILES},
+            versions=manifest.versions,
+            schema=manifest.model.schema_,
+            major=manifest.model.major,
+            metrics=self._metrics(manifest),
+            description=self._description(trust, manifest),
+            trained_until=manifest.model.trained_until,
+            published_at=manifest.published_at.isoformat(),
+            decided_at=record.decided_at.isoformat(),
+        )
+        return Resolved(revision=revision, records=records)
+
+    def _fetch_file(self, file: FileRecord) -> CachedFile:
+        if len(file.sha256) != 64 or not file.sha256.isalnum():
+            raise DigestMismatch(f"{file.sha256[:80]!r} is no SHA-256")
+        path = self._files / file.sha256
+        if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256:
+            os.utime(path)
+        else:
+            self._store.download(file.key, path, sha256=file.sha256)
+        return CachedFile(key=file.key, path=str(path), sha256=file.sha256, size_bytes=file.size_bytes)
+
+    def _metrics(self, manifest: Manifest) -> dict[str, float]:
+        """Return what the run logged over all rows; what cannot be proved is left out, the model serves without."""
+        metrics: dict[str, float] = {}
+        for name, step in manifest.steps.items():
+            key = result_key(manifest.pipeline, step.reused_from or manifest.run, name, step.attempt)
+            try:
+                data = self._store.read(key)
+                if hashlib.sha256(data).hexdigest() == step.result_sha256:
+                    found = StepResult.from_bytes(data, source=key).metrics
+                    metrics |= {
+                        metric.name: metric.value
+                        for metric in found
+                        if not metric.slice and math.isfinite(metric.value)
+                    }
+            except (StoreError, UnreadableRecord, OSError) as error:
+                logger.warning(
+                    "the metrics of step %r of run %s are not shown: %s", name, manifest.run, error
+                )
+        return metrics
+
+    def _description(self, trust: TrustStore, manifest: Manifest) -> str:
+        """Return what the release says of the pipeline; empty when that cannot be proved."""
+        key = release_key(manifest.pipeline, manifest.release)
+        try:
+            data = self._store.read(key)
+            payload = open_signed(
+                data, key, trust=trust, role=Role.REGISTRAR, environment=self._settings.environment
+            )
+            # Not through the release's own class, which would import the whole of pipeline.yaml into a lean process.
+            found = json.loads(payload).get("spec", {}).get("description")
+        except (RasenError, ValueError, AttributeError, OSError) as error:
+            logger.info("the description of run %s is not shown: %s", manifest.run, error)
+            return ""
+        return found if isinstance(found, str) else ""
+
+
+def _champion(record: LedgerRecord) -> Variant:
+    champion = next((variant for variant in record.state.variants if variant.role == "champion"), None)
+    if champion is None:
+        raise NotFound(
+            f"ledger record {record.number} names no version: {record.action}: {record.reason or 'no reason given'}"
+        )
+    return champion

@@ -1,0 +1,267 @@
+"""From what the ledger names to what every worker answers with.
+
+A new revision is loaded three times before anybody is answered by it. First on trial, in a process of its own: a
+pickle that crashes, hangs or eats the memory takes nobody along. Then in each worker, beside the version that is
+live. Only when all of them are ready, or ten seconds have passed, are they told to switch; who is late is replaced.
+A refusal at any point leaves the old version answering. It is tried again after a minute, because a refusal may have
+had a passing reason (a key that arrived late, a busy machine), and a trial costs nobody anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from functools import partial
+
+from rasen.errors import ObjectNotFound, PlatformFailed, RasenError, StoreError, StoreUnavailable
+from rasen_serving.fleet import PREPARE_SECONDS, Fleet, Worker
+from rasen_serving.messages import Forget, Prepared, Refused, Revision, Switch
+from rasen_serving.revisions import Resolved, Revisions
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 60.0
+"""A refused revision is tried again after so long."""
+
+
+@dataclass(kw_only=True)
+class Endpoint:
+    """One endpoint of the ledger.
+
+    Args:
+        newest: Number of its newest ledger record.
+        live: What answers, `None` when nothing does.
+        refused: Why revisions were refused, by number, since the last one that was not.
+        settled: The newest number that went live or was refused, 0 for none.
+        settled_at: When that was, monotonic.
+        unknown: Why nothing could be said of the newest revision, `""` when something could.
+    """
+
+    newest: int
+    live: Resolved | None = None
+    refused: dict[int, str] = field(default_factory=dict)
+    settled: int = 0
+    settled_at: float = 0.0
+    unknown: str = ""
+
+    @property
+    def revision(self) -> Revision | None:
+        """What answers."""
+        return None if self.live is None else self.live.revision
+
+    @property
+    def waiting(self) -> str:
+        """Why nothing answers."""
+        return self.refused.get(self.newest) or self.unknown or f"revision {self.newest} is being loaded"
+
+    def due(self) -> bool:
+        """Return whether there is something to try."""
+        if self.newest != self.settled:
+            return True
+        return self.newest in self.refused and time.monotonic() - self.settled_at > RETRY_SECONDS
+
+
+class Switching:
+    """Brings every endpoint to its newest revision, and every worker to what is live."""
+
+    def __init__(self, revisions: Revisions, fleet: Fleet) -> None:
+        self.endpoints: dict[str, Endpoint] = {}
+        self.stale = ""
+        self._revisions = revisions
+        self._fleet = fleet
+        self._settling: dict[str, asyncio.Task[None]] = {}
+        self._reading = asyncio.Lock()  # `Revisions` is used by one thread at a time
+        self._trials = asyncio.Semaphore(2)
+        self._catching_up: set[asyncio.Task[bool]] = set()
+
+    async def look(self, *, thorough: bool) -> None:
+        """See what the store has that is new, and begin to bring it up."""
+        known = {name: endpoint.newest for name, endpoint in self.endpoints.items()}
+        async with self._reading:
+            found = await asyncio.to_thread(self._revisions.look, known, thorough=thorough)
+            if found.stale and not known:
+                found_here = await asyncio.to_thread(self._revisions.kept)
+                found = type(found)(newest=found_here, stale=found.stale)
+        if found.stale != self.stale:
+            logger.warning(
+                "%s", f"the store is not usable: {found.stale}" if found.stale else "the store is back"
+            )
+        self.stale = found.stale
+        for name, number in found.newest.items():
+            endpoint = self.endpoints.setdefault(name, Endpoint(newest=number))
+            endpoint.newest = max(endpoint.newest, number)
+            if endpoint.due() and name not in self._settling:
+                settling = self._settling[name] = asyncio.create_task(self._settle(name, endpoint))
+                settling.add_done_callback(partial(self._end_settling, name))
+
+    def _end_settling(self, name: str, settling: asyncio.Task[None]) -> None:
+        del self._settling[name]
+        if not settling.cancelled() and settling.exception() is not None:
+            logger.error("bringing up %s failed", name, exc_info=settling.exception())
+
+    async def settled(self, *, timeout_seconds: float) -> None:
+        """Wait until everything that was begun has ended, but not for ever."""
+        if self._settling:
+            await asyncio.wait(list(self._settling.values()), timeout=timeout_seconds)
+
+    async def equip(self, worker: Worker) -> bool:
+        """Bring one worker to what is live now; return whether it is fit to serve."""
+        hopeless: set[tuple[str, int]] = set()
+        while missing := self._missing(worker, hopeless):
+            for live in missing:
+                revision = live.revision
+                outcome = await worker.prepare(revision)
+                if isinstance(outcome, Refused) and outcome.damaged:
+                    outcome = await self._prepare_afresh(worker, revision)
+                match outcome:
+                    case Prepared():
+                        self._switch(worker, revision)
+                    case Refused():
+                        hopeless.add((revision.endpoint, revision.number))
+                        logger.error(
+                            "worker %d cannot load what is live: %s revision %d: %s",
+                            *(worker.pid, revision.endpoint, revision.number, outcome.reason),
+                        )
+                    case None:
+                        worker.kill(f"it was late with {revision.endpoint} revision {revision.number}")
+                        return False
+        return True
+
+    def _missing(self, worker: Worker, hopeless: set[tuple[str, int]]) -> list[Resolved]:
+        return [
+            endpoint.live
+            for name, endpoint in self.endpoints.items()
+            if endpoint.live is not None
+            and worker.revisions.get(name) != endpoint.live.revision.number
+            and (name, endpoint.live.revision.number) not in hopeless
+        ]
+
+    async def _prepare_afresh(self, worker: Worker, revision: Revision) -> Prepared | Refused | None:
+        """Fetch again what was damaged on this disk."""
+        try:
+            async with self._reading:
+                await asyncio.to_thread(self._revisions.discard_files, revision)
+                await asyncio.to_thread(self._revisions.resolve, revision.endpoint, revision.number)
+        except (RasenError, OSError) as error:
+            return Refused(endpoint=revision.endpoint, number=revision.number, reason=str(error))
+        return await worker.prepare(revision)
+
+    async def _settle(self, name: str, endpoint: Endpoint) -> None:
+        """Bring one endpoint to its newest revision, or find out why not."""
+        number = endpoint.newest
+        began = time.monotonic()
+        try:
+            async with self._reading:
+                resolved = await asyncio.to_thread(self._revisions.resolve, name, number)
+            reason = await self._bring_up(endpoint, resolved)
+            endpoint.unknown = ""
+        except (StoreUnavailable, PlatformFailed) as error:
+            endpoint.unknown = str(error)
+            logger.warning("%s revision %d: nothing known yet: %s", name, number, error)
+        except (RasenError, OSError) as error:
+            if isinstance(error, ObjectNotFound) and self.stale:
+                endpoint.unknown = str(error)
+            else:
+                self._settled(endpoint, number, refusal=str(error))
+        else:
+            self._settled(endpoint, number, refusal=reason)
+            if not reason:
+                logger.info(
+                    "%s revision %d is live: model %s, %.2f s after it was seen",
+                    *(name, number, resolved.revision.run, time.monotonic() - began),
+                )
+        if number in endpoint.refused:
+            logger.error("%s revision %d was refused: %s", name, number, endpoint.refused[number])
+        if endpoint.live is None:
+            await self._fall_back(name, endpoint)
+
+    def _settled(self, endpoint: Endpoint, number: int, *, refusal: str) -> None:
+        endpoint.settled, endpoint.settled_at = number, time.monotonic()
+        if refusal:
+            endpoint.refused[number] = refusal
+        else:
+            endpoint.refused.clear()
+
+    async def _fall_back(self, name: str, endpoint: Endpoint) -> None:
+        """After a restart: an endpoint that has answered once goes on answering."""
+        try:
+            async with self._reading:
+                resolved = await asyncio.to_thread(self._revisions.resolve_kept, name)
+            if reason := await self._bring_up(endpoint, resolved):
+                logger.error("%s: the kept revision was refused: %s", name, reason)
+                return
+        except (RasenError, OSError) as error:
+            logger.info("%s: no kept revision: %s", name, error)
+            return
+        number = resolved.revision.number
+        logger.warning("%s: revision %d, kept on this disk, answers", name, number)
+        if number == endpoint.newest:
+            self._settled(endpoint, number, refusal="")
+
+    async def _bring_up(self, endpoint: Endpoint, resolved: Resolved) -> str:
+        """Make a revision live in all workers; return why not, `""` when it is.
+
+        Raises:
+            PlatformFailed: There was no process to try it in.
+        """
+        revision = resolved.revision
+        present = endpoint.revision
+        if present is None or present.manifest_sha256 != revision.manifest_sha256:
+            async with self._trials:
+                if reason := await self._try(revision):
+                    return reason
+        asked = self._fleet.serving
+        outcomes = await asyncio.gather(*(worker.prepare(revision) for worker in asked))
+        ready = [
+            worker for worker, outcome in zip(asked, outcomes, strict=True) if isinstance(outcome, Prepared)
+        ]
+        reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Refused)]
+        for worker, outcome in zip(asked, outcomes, strict=True):
+            if outcome is None:
+                worker.kill(f"it was late with {revision.endpoint} revision {revision.number}")
+        if reasons or (asked and not ready):
+            for worker in ready:
+                worker.tell(Forget(endpoint=revision.endpoint, number=revision.number))
+            return reasons[0] if reasons else f"no worker had it ready within {PREPARE_SECONDS:.0f} s"
+        endpoint.live = resolved
+        for worker in ready:
+            self._switch(worker, revision)
+        for worker in self._fleet.serving:  # who began to serve in the meantime
+            if worker not in ready:
+                task = asyncio.create_task(self.equip(worker))
+                self._catching_up.add(task)
+                task.add_done_callback(self._catching_up.discard)
+        await self._keep(resolved)
+        return ""
+
+    def _switch(self, worker: Worker, revision: Revision) -> None:
+        worker.tell(Switch(endpoint=revision.endpoint, number=revision.number))
+        worker.revisions[revision.endpoint] = revision.number
+
+    async def _keep(self, resolved: Resolved) -> None:
+        live = [one.revision for one in self.endpoints.values() if one.revision is not None]
+        try:
+            async with self._reading:
+                await asyncio.to_thread(self._revisions.keep, resolved, live=live)
+        except (StoreError, OSError) as error:
+            logger.warning("what a start without the store needs could not be kept: %s", error)
+
+    async def _try(self, revision: Revision) -> str:
+        """Load a revision in a process of its own; return what is wrong with it."""
+        worker = await self._fleet.bear()
+        worker.expected_to_end = True
+        outcome = await worker.prepare(revision)
+        late = outcome is None and not worker.ended.is_set()
+        worker.kill("")
+        await worker.ended.wait()
+        match outcome:
+            case Prepared():
+                return ""
+            case Refused():
+                return outcome.reason
+            case None if late:
+                return f"it was not loaded within {PREPARE_SECONDS:.0f} s"
+            case None:
+                return f"a process that loaded it came to an end: {worker.how}"

@@ -1,0 +1,235 @@
+"""One worker process: a FastAPI app under uvicorn, and a conversation with the supervisor.
+
+The worker decides nothing. It loads what it is told to, says whether it can, switches when told to, and beats once a
+second from the event loop that also answers requests: a beat that stops is the proof that nobody is being answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import assert_never
+
+import uvicorn
+
+from rasen.errors import DigestMismatch, RasenError
+from rasen.settings import load_settings
+from rasen.settings_model import Settings
+from rasen_serving.app import create_app
+from rasen_serving.board import Board
+from rasen_serving.counts import Counts
+from rasen_serving.live import Loaded, Versions, load
+from rasen_serving.log import PredictionLog
+from rasen_serving.messages import (
+    MESSAGE_MAX_BYTES,
+    TO_WORKER,
+    Beat,
+    Drain,
+    Forget,
+    FromWorker,
+    Prepare,
+    Prepared,
+    Refused,
+    Revision,
+    Serve,
+    Situation,
+    Switch,
+    encode,
+)
+from rasen_serving.orphans import die_with
+from rasen_serving.replica import spool_folder
+from rasen_serving.service import Service
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+FAREWELL_SECONDS = 0.3
+"""While draining, for so long answers still come with `Connection: close`, so that busy clients leave by themselves."""
+
+_FINISH_SECONDS = 7
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: when to stop is the supervisor's decision."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+class Worker:
+    """The conversation, and what it changes."""
+
+    def __init__(
+        self, *, listener: socket.socket, channel: socket.socket, board: Board, settings: Settings
+    ) -> None:
+        self._listener = listener
+        self._channel = channel
+        self._versions = Versions()
+        self._counts = Counts()
+        self._log = PredictionLog(spool_folder(settings), board)
+        self._service = Service(
+            versions=self._versions, counts=self._counts, log=self._log, max_rows=settings.max_rows
+        )
+        self._server = _Server(
+            uvicorn.Config(
+                create_app(self._service, max_body_bytes=settings.max_body_bytes),
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=_FINISH_SECONDS,
+            )
+        )
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Talk with the supervisor until it says `Drain`; end at once when it is gone."""
+        reader, self._writer = await asyncio.open_connection(sock=self._channel, limit=MESSAGE_MAX_BYTES)
+        beating = asyncio.create_task(self._beat())
+        while line := await reader.readline():
+            message = TO_WORKER.decode(line)
+            if isinstance(message, Drain):
+                await self._drain()
+                beating.cancel()
+                return
+            self._obey(message)
+        os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
+
+    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation) -> None:
+        match message:
+            case Prepare():
+                task = asyncio.create_task(self._prepare(message.revision))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case Switch():
+                self._versions.switch(message.endpoint, message.number)
+            case Forget():
+                self._versions.forget(message.endpoint, message.number)
+            case Serve():
+                # What was loaded so far stays: the collector need not look at it again.
+                gc.collect()
+                gc.freeze()
+                self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+                self._serving.add_done_callback(_end_if_failed)
+            case Situation():
+                self._service.accept_situation(message)
+            case _:
+                assert_never(message)
+
+    async def _prepare(self, revision: Revision) -> None:
+        endpoint, number = revision.endpoint, revision.number
+        try:
+            same = self._versions.same(revision)
+            if same is not None:
+                loaded: Loaded = same.renumbered(revision)
+            else:
+                loaded = await asyncio.get_running_loop().run_in_executor(self._loader, load, revision)
+            self._versions.keep(loaded)
+            self._say(Prepared(endpoint=endpoint, number=number))
+        except RasenError as error:
+            self._say(
+                Refused(
+                    endpoint=endpoint,
+                    number=number,
+                    reason=str(error),
+                    damaged=isinstance(error, DigestMismatch),
+                )
+            )
+        except Exception as error:  # noqa: BLE001  # the boundary: a model's own code ran
+            self._say(Refused(endpoint=endpoint, number=number, reason=f"{type(error).__name__}: {error}"))
+
+    async def _beat(self) -> None:
+        while True:
+            series = self._counts.series() if self._counts.changed else None
+            self._counts.changed = False
+            self._say(
+                Beat(
+                    busy_seconds=self._service.thread.busy_seconds,
+                    series=series,
+                    models=self._versions.in_memory,
+                )
+            )
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _drain(self) -> None:
+        self._service.draining = True
+        if self._serving is not None:
+            await asyncio.sleep(FAREWELL_SECONDS)
+            self._server.should_exit = True
+            await self._serving
+        await self._log.close()
+        self._counts.changed = True
+        self._say(Beat(busy_seconds=0.0, series=self._counts.series(), models=self._versions.in_memory))
+        await self._writer.drain()
+        self._writer.close()
+
+    def _say(self, message: FromWorker) -> None:
+        self._writer.write(encode(message))
+
+
+def run_worker(
+    *, listener: socket.socket, channel: int, board: int, supervisor: int, settings: Settings
+) -> None:
+    """Be a worker until drained.
+
+    Args:
+        listener: The socket that all workers accept from.
+        channel: Descriptor of the socket to the supervisor.
+        board: Descriptor of the shared counters.
+        supervisor: The supervisor's process id; this process ends with it.
+        settings: The platform's settings.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    die_with(supervisor)
+    logging.basicConfig(format=f"rasen serve: worker {os.getpid()}: %(message)s", force=True)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        worker = Worker(
+            listener=listener, channel=socket.socket(fileno=channel), board=Board(board), settings=settings
+        )
+        os.close(board)
+        runner.run(worker.run())
+
+
+def _end_if_failed(serving: asyncio.Task[None]) -> None:
+    if not serving.cancelled() and serving.exception() is not None:
+        logger.error("the server failed", exc_info=serving.exception())
+        os._exit(1)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop]:
+    import uvloop
+
+    return uvloop.Loop
+
+
+def main() -> None:
+    """Be a cold worker: one that imports for itself, because the nursery cannot fork."""
+    listener, channel, board, supervisor = map(int, sys.argv[1:])
+    run_worker(
+        listener=socket.socket(fileno=listener),
+        channel=channel,
+        board=board,
+        supervisor=supervisor,
+        settings=load_settings(),
+    )
+
+
+if __name__ == "__main__":
+    main()

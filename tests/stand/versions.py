@@ -1,0 +1,254 @@
+"""Deployed model versions without a run of notebooks: what batch and the deploy function would have left in the store.
+
+Everything goes through the public functions of `rasen`: the files of a publication are those of `rasen.publish`, the
+manifest is signed by this machine's `control` key, the ledger record by its `decider` key.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from rasen.deploy.ledger import append, find_head, write_heads
+from rasen.model.profile import Profile
+from rasen.model.publishing import Publication, prepare
+from rasen.pipeline import parse_pipeline
+from rasen.release_record import BundleRecord, Release
+from rasen.settings_model import Settings
+from rasen.store import Store
+from rasen.tracking.ids import run_id
+from rasen.tracking.keys import QUALIFY_STEP, release_key, result_key, start_key, step_prefix
+from rasen.tracking.manifest import read_manifest, write_manifest
+from rasen.tracking.records import (
+    EndpointState,
+    FileRecord,
+    LedgerRecord,
+    Manifest,
+    Metric,
+    PublishedModel,
+    PublishedStep,
+    Qualification,
+    Start,
+    StepResult,
+    Variant,
+    Verdict,
+)
+from rasen.tracking.signature import Role, Signer, load_trust, local_signer, write_signed
+from rasen.versions import environment_digest, serving_versions
+
+RELEASE = "1-0123456789ab"
+DESCRIPTION = "Made for a test."
+_FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedVersion:
+    """A published model version, not deployed yet."""
+
+    pipeline: str
+    run: str
+    manifest_sha256: str
+    files: dict[str, FileRecord]
+
+
+def linear(slope: float) -> Callable[[pd.DataFrame], "pd.Series[float]"]:
+    """Return a model that multiplies the column `hour`; a closure, so that it is pickled by value."""
+
+    def predict(frame: pd.DataFrame) -> "pd.Series[float]":
+        return frame["hour"].astype("float64") * slope
+
+    return predict
+
+
+def example_rows() -> pd.DataFrame:
+    """Return the example that goes with `linear`."""
+    return pd.DataFrame({"origin": ["JFK", "EWR"], "hour": [7, 18]})
+
+
+def publish_version(
+    store: Store,
+    settings: Settings,
+    *,
+    number: int,
+    pipeline: str = "demand",
+    model: object = None,
+    example: pd.DataFrame | None = None,
+    profile: Profile | None = None,
+    metrics: Mapping[str, float] | None = None,
+    signer: Signer | None = None,
+    change: Callable[[Publication], Publication] | None = None,
+) -> PublishedVersion:
+    """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
+
+    Args:
+        store: Where to.
+        settings: Whose keys sign, and for which environment.
+        number: Runs are as old as their numbers say.
+        pipeline: Whose run.
+        model: Anything with `predict`; by default `linear(number)`.
+        example: By default `example_rows()`.
+        profile: The baseline.
+        metrics: What `train` logged.
+        signer: Who signs the manifest instead of this machine's control.
+        change: Changes the files before they are written, for versions that are wrong.
+    """
+    run = run_id(_FIRST + timedelta(minutes=number), f"request:{number}")
+    publication = prepare(
+        linear(number) if model is None else model,
+        example=example_rows() if example is None else example,
+        folder=Path(tempfile.gettempdir()),
+        profile=profile,
+    )
+    if change is not None:
+        publication = change(publication)
+    _write_release(store, settings, pipeline)
+    start = Start(
+        run=run,
+        pipeline=pipeline,
+        release=RELEASE,
+        origin="release",
+        environment=settings.environment,
+        nonce=f"nonce{number}",
+        trigger=f"request:{number}",
+        image=environment_digest(),
+    )
+    store.write(start_key(pipeline, run), start.to_bytes(), if_generation=0)
+    files = {
+        role: _write_file(store, pipeline, run, name, data)
+        for role, name, data in (
+            ("model", "model.cloudpickle", publication.model),
+            ("example", "example.json", publication.example),
+            ("profile", "profile.json", publication.profile),
+        )
+        if data is not None
+    }
+    logged = {"rmse": 3.1, "profile_rmse": 4.0} if metrics is None else metrics
+    manifest = Manifest(
+        start_sha256=hashlib.sha256(start.to_bytes()).hexdigest(),
+        run=run,
+        pipeline=pipeline,
+        release=RELEASE,
+        commit="0" * 40,
+        environment=settings.environment,
+        nonce=start.nonce,
+        image=environment_digest(),
+        versions=serving_versions(),
+        steps={
+            "train": _write_step(store, pipeline, run, "train", logged),
+            QUALIFY_STEP: _write_step(store, pipeline, run, QUALIFY_STEP, {}),
+        },
+        model=PublishedModel(
+            files=files,
+            schema_=publication.schema.to_dict(),
+            target=publication.target,
+            trained_until=publication.trained_until,
+            qualification=Qualification(),
+        ),
+        files=list(files.values()),
+        published_at=_FIRST + timedelta(minutes=number),
+    )
+    sha256 = write_manifest(store, manifest, signer or local_signer(settings, Role.CONTROL))
+    return PublishedVersion(pipeline=pipeline, run=run, manifest_sha256=sha256, files=files)
+
+
+def deploy_version(
+    store: Store,
+    settings: Settings,
+    version: PublishedVersion,
+    *,
+    endpoint: str | None = None,
+    action: Literal["deploy", "rollback"] = "deploy",
+    signer: Signer | None = None,
+) -> int:
+    """Write the ledger record that makes a version the champion of an endpoint; return its number."""
+    name = endpoint or version.pipeline
+    number = find_head(store, name) + 1
+    record = LedgerRecord(
+        endpoint=name,
+        number=number,
+        action=action,
+        run=version.run,
+        actor="function",
+        reason="all gates passed",
+        state=EndpointState(
+            newest_run=version.run,
+            pipeline=version.pipeline,
+            variants=[
+                Variant(run=version.run, pipeline=version.pipeline, manifest_sha256=version.manifest_sha256)
+            ],
+        ),
+        decided_at=_FIRST + timedelta(days=1),
+    )
+    assert append(store, signer or local_signer(settings, Role.DECIDER), record)
+    write_heads(store, {name: number})
+    return number
+
+
+def publish_and_deploy(
+    store: Store, settings: Settings, *, number: int, pipeline: str = "demand", **options: Any
+) -> PublishedVersion:
+    """Publish a version and make it the champion of the endpoint that is called like its pipeline."""
+    version = publish_version(store, settings, number=number, pipeline=pipeline, **options)
+    deploy_version(store, settings, version)
+    return version
+
+
+def repeat_deployment(store: Store, settings: Settings, version: PublishedVersion) -> int:
+    """Write one more record that names the same version, as a refusal of another one does."""
+    read_manifest(
+        store, load_trust(settings), version.pipeline, version.run, environment=settings.environment
+    )
+    return deploy_version(store, settings, version)
+
+
+def with_model_bytes(data: bytes) -> Callable[[Publication], Publication]:
+    """Return a change that publishes other bytes as the model, correctly digested and signed."""
+    return lambda publication: replace(publication, model=data)
+
+
+def _write_release(store: Store, settings: Settings, pipeline: str) -> None:
+    key = release_key(pipeline, RELEASE)
+    if store.stat(key) is not None:
+        return
+    text = f"name: {pipeline}\nowner: us\ndescription: {DESCRIPTION}\nsteps: {{train: {{notebook: train.ipynb}}}}\n"
+    record = Release(
+        pipeline=pipeline,
+        release=RELEASE,
+        origin="release",
+        commit="0" * 40,
+        sequence=1,
+        folder=pipeline,
+        bundle=BundleRecord(sha256="", size_bytes=0, content_sha256=""),
+        image=environment_digest(),
+        owner="us",
+        author=None,
+        committed_at=None,
+        spec=parse_pipeline(text),
+        parameters={},
+    )
+    write_signed(store, key, record.to_bytes(), local_signer(settings, Role.REGISTRAR))
+
+
+def _write_file(store: Store, pipeline: str, run: str, name: str, data: bytes) -> FileRecord:
+    key = step_prefix(pipeline, run, "train", 1) + f"model/{name}"
+    store.write(key, data, if_generation=0)
+    return FileRecord(key=key, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def _write_step(
+    store: Store, pipeline: str, run: str, step: str, metrics: Mapping[str, float]
+) -> PublishedStep:
+    result = StepResult(
+        attempt=1,
+        verdict=Verdict.SUCCEEDED,
+        seconds=1.0,
+        metrics=[Metric(name=name, value=value) for name, value in metrics.items()],
+    )
+    data = result.to_bytes()
+    store.write(result_key(pipeline, run, step, 1), data, if_generation=0)
+    return PublishedStep(attempt=1, result_sha256=hashlib.sha256(data).hexdigest())
