@@ -21,7 +21,6 @@ from rasen.release import (
     Registered,
     Release,
     current_release,
-    read_current_release,
     read_release,
     register,
     register_workspace,
@@ -90,7 +89,6 @@ def test_a_commit_becomes_a_signed_release_that_is_current(registry: Registry) -
     assert release.parameters == {"train": (Parameter(name="max_depth", annotation="int", default=6),)}
     assert current_release(registry.store, "demand") == release.release
     assert registry.read(release.release) == release
-    assert read_current_release(registry.store, registry.trust, "demand", environment="dev") == release
 
 
 def test_the_bundle_holds_exactly_the_committed_bytes(registry: Registry, tmp_path: Path) -> None:
@@ -319,6 +317,11 @@ def test_a_forged_or_moved_release_is_refused(registry: Registry, tmp_path: Path
     write_signed(registry.store, release_key("demand", "8-stranger"), payload, stranger)
     with pytest.raises(KeyRefused):
         registry.read("8-stranger")
+
+
+def test_only_a_registrar_signs(registry: Registry, tmp_path: Path) -> None:
+    registry.signer = local_signer(load_settings(home=tmp_path / "rasen"), Role.CONTROL)
+    assert "not by a 'control'" in registry.refusal(kind=KeyRefused)
 
 
 def test_a_release_signed_for_another_name_is_refused(registry: Registry) -> None:

@@ -25,6 +25,7 @@ from rasen.commit_files import (
 )
 from rasen.errors import (
     DigestMismatch,
+    KeyRefused,
     NotFound,
     ObjectNotFound,
     PipelineError,
@@ -153,16 +154,6 @@ def current_release(store: Store, pipeline: str) -> str:
     return current.release
 
 
-def read_current_release(store: Store, trust: TrustStore, pipeline: str, *, environment: str) -> Release:
-    """Return a pipeline's current release, checked as by `read_release`.
-
-    Raises:
-        NotFound: None is registered under this name.
-        SignatureInvalid, KeyRefused, TrustError: It cannot be trusted here.
-    """
-    return read_release(store, trust, pipeline, current_release(store, pipeline), environment=environment)
-
-
 def unpack_bundle(store: Store, release: Release, target: Path) -> None:
     """Write a release's files into `target`, a new or empty folder, after checking their digest.
 
@@ -227,7 +218,10 @@ def _write(store: Store, release: Release, bundle: Bundle, signer: Signer) -> tu
 
     Raises:
         PipelineError: Something else is registered under the same id.
+        KeyRefused: The signer is no registrar; nothing was written.
     """
+    if signer.role is not Role.REGISTRAR:
+        raise KeyRefused(f"a release is signed by a {Role.REGISTRAR.value!r}, not by a {signer.role.value!r}")
     key = bundle_key(release.pipeline, release.release)
     try:
         store.write(key, bundle.data, if_generation=0)
