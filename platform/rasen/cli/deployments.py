@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from rasen.cli.output import JsonFlag, print_json, print_table, show_time
+from rasen.cli.output import JsonFlag, console, print_json, show_time
 from rasen.settings import load_settings
 
 
@@ -29,19 +29,14 @@ def list_deployments(
     if as_json:
         print_json(rows)
         return
-    print_table(
-        "",
-        ("endpoint", "number", "action", "run", "decided", "by", "reason"),
-        [
-            (
-                escape(row.endpoint),
-                str(row.number),
-                f"[{'green' if row.action == 'deploy' else 'red'}]{row.action}[/]",
-                row.run or "",
-                show_time(row.decided_at),
-                escape(row.actor),
-                escape(row.reason),
-            )
-            for row in rows
-        ],
-    )
+    out = console()
+    for row in rows:
+        colour = "green" if row.action == "deploy" else "red"
+        out.print(
+            f"[bold]{escape(row.endpoint)} {row.number}[/bold]  [{colour}]{row.action}[/]  {row.run or ''}  "
+            f"[dim]{show_time(row.decided_at)} by {escape(row.actor)}[/dim]",
+            soft_wrap=True,
+        )
+        out.print(f"  {escape(row.reason)}", soft_wrap=True)
+    if not rows:
+        out.print("nothing was decided yet" + (f" about endpoint {endpoint!r}" if endpoint else ""))
