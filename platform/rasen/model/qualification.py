@@ -170,11 +170,14 @@ def _check_row_wise(loaded: LoadedModel, evaluation: pd.DataFrame | None, report
     report.stage("comparing rows alone with rows in a batch")
     source = loaded.example if evaluation is None else conform(loaded.schema, evaluation.head(_ROW_WISE_ROWS))
     together = predict(loaded.model, source, loaded.schema.output)
-    singles = [
-        predict(loaded.model, source.iloc[[row]].reset_index(drop=True), loaded.schema.output)
-        for row in range(len(source))
-    ]
-    differs = difference(together, concatenate(singles))
+    try:
+        singles = [
+            predict(loaded.model, source.iloc[[row]].reset_index(drop=True), loaded.schema.output)
+            for row in range(len(source))
+        ]
+        differs = difference(together, concatenate(singles))
+    except ModelFailed as error:
+        differs = f"alone {error}"
     report.row_wise = differs is None
     if differs is not None:
         report.findings.append(f"a row alone and in a batch gets different answers: {differs}")
