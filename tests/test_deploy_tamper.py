@@ -301,6 +301,24 @@ def test_a_key_that_becomes_trusted_while_the_function_runs(publisher: Publisher
     assert [(each.action, each.run) for each in decider.reconcile()] == [("deploy", run_of(3))]
 
 
+def test_a_key_that_becomes_trusted_while_the_function_looks(publisher: Publisher) -> None:
+    successor = KeptKey(Role.CONTROL)
+    publisher.publish(3, signer=successor)
+    looks = iter([publisher.trust()])
+    publisher.strangers = (successor.trusted("dev"),)
+    decider = Decider(
+        publisher.store,
+        publisher.decider,
+        trust=lambda: next(looks, publisher.trust()),
+        environment="dev",
+        scratch_dir=publisher.trap.parent,
+    )
+    assert [(each.action, each.run) for each in decider.decide("demand")] == [
+        ("deploy", run_of(2)),
+        ("deploy", run_of(3)),
+    ]
+
+
 @hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_one_flipped_bit_anywhere_is_refused(trap: Path, data: st.DataObject) -> None:

@@ -1,5 +1,6 @@
 """Cloud Function `deploy_model`: answers finalized objects and the reconciler; the work is in `rasen.deploy`."""
 
+import logging
 from functools import cache
 
 import functions_framework
@@ -11,6 +12,8 @@ from rasen.settings import load_settings
 
 @cache
 def _doorbell() -> Doorbell:
+    """Build what answers, once a process: with the first event, because importing this file does nothing."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     return open_doorbell(load_settings())
 
 

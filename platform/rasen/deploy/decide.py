@@ -56,9 +56,8 @@ class _Memory:
 
     trust: TrustStore
     floors: dict[str, str] = field(default_factory=dict)  # pipeline: a decided run
-    found: dict[tuple[str, int], NothingToDecide | Unverified] = field(
-        default_factory=dict
-    )  # key, generation
+    # By key and generation of a manifest:
+    found: dict[tuple[str, int], NothingToDecide | Unverified] = field(default_factory=dict)
     known: dict[str, _Head] = field(default_factory=dict)  # endpoint
     reconciled: dict[str, int] = field(default_factory=dict)  # pipeline: hash of the names of its manifests
     complaints: set[str] = field(default_factory=set)
@@ -94,6 +93,7 @@ class Decider:
         """
         check_name("pipeline", pipeline)
         self._look_at_trust()
+        self._heads = None
         return [record for found in self._undecided(pipeline) for record in self._decide_one(found)]
 
     def reconcile(self) -> list[LedgerRecord]:
@@ -117,11 +117,13 @@ class Decider:
                 self._complain(f"pipeline {pipeline!r} was not decided: {error}")
         return written
 
-    def _look_at_trust(self) -> None:
+    def _look_at_trust(self) -> bool:
+        """Return whether the trusted keys have changed; what was remembered under the old ones is forgotten."""
         trust = self._read_trust()
-        if trust != self._memory.trust:
+        changed = trust != self._memory.trust
+        if changed:
             self._memory = _Memory(trust=trust)
-        self._heads = None
+        return changed
 
     def _complain(self, message: str) -> None:
         """Log once; the same will be found at every look until somebody has acted."""
@@ -174,6 +176,11 @@ class Decider:
         if known is not None:
             return known
         found = open_candidate(self._store, self._memory.trust, pipeline, run, environment=self._environment)
+        if isinstance(found, Unverified) and self._look_at_trust():
+            # Signed with a key that became trusted after this call began: the first run of a new machine does that.
+            found = open_candidate(
+                self._store, self._memory.trust, pipeline, run, environment=self._environment
+            )
         if not isinstance(found, Candidate):
             self._memory.found[stat.key, stat.generation] = found
         return found
