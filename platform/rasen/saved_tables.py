@@ -54,7 +54,7 @@ def write_saved_table(path: Path, frame: pd.DataFrame, *, name: str) -> None:
     for each in names:
         series = plain[each]
         kind, dtype = classify(series, where=f"table {name!r}, column {each!r}")
-        dtypes[each] = dtype
+        dtypes[each] = str(series.dtype)
         if dtype in (CATEGORY, ORDERED_CATEGORY):
             dtypes[each] = {"dtype": dtype, "categories": series.cat.categories.tolist()}
             series = pd.Series(series.astype(object), dtype=_PLAIN[kind])
@@ -113,5 +113,7 @@ def _restore(column: Any, dtype: Any) -> pd.Series:  # Any: an Arrow column; JSO
         column = column.cast(pa.timestamp("s"))
     target: Any = pd.api.types.pandas_dtype(dtype)
     if hasattr(target, "__from_arrow__"):
-        return pd.Series(target.__from_arrow__(column), dtype=target)
-    return pd.Series(column.to_pandas().astype(target))
+        extended: pd.Series = pd.Series(target.__from_arrow__(column), dtype=target)
+        return extended
+    restored: pd.Series = column.to_pandas().astype(target)
+    return restored
