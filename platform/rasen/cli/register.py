@@ -27,6 +27,7 @@ def register_pipelines(
     as_json: JsonFlag = False,
 ) -> None:
     """Make an immutable, signed release of each pipeline from the repository's current commit."""
+    from rasen.pipeline import find_pipelines
     from rasen.release import register
     from rasen.store import open_store
     from rasen.tracking.signature import Role, local_signer
@@ -38,7 +39,7 @@ def register_pipelines(
     registered = [
         register(folder, store=store, signer=signer, image=environment_digest())
         for given in folders
-        for folder in _pipeline_folders(given)
+        for folder in find_pipelines(given)
     ]
     if as_json:
         print_json(
@@ -56,25 +57,6 @@ def register_pipelines(
     for one in registered:
         what = "registered" if one.created else "unchanged, still"
         console().print(f"{escape(one.release.pipeline)}: {what} [bold]{escape(one.release.release)}[/bold]")
-
-
-def _pipeline_folders(given: Path) -> list[Path]:
-    """Return `given` when it is a pipeline, else the pipelines in it.
-
-    Raises:
-        NotFound: There is none.
-    """
-    from rasen.errors import NotFound
-    from rasen.pipeline import PIPELINE_FILE
-
-    if (given / PIPELINE_FILE).exists():
-        return [given]
-    found = sorted(path.parent for path in given.glob(f"*/{PIPELINE_FILE}"))
-    if not found:
-        raise NotFound(
-            f"{str(given)!r} is no pipeline and holds none: there is no {PIPELINE_FILE} in it or one below"
-        )
-    return found
 
 
 def list_releases(
