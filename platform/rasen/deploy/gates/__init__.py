@@ -14,7 +14,7 @@ from rasen.deploy.gates.measured import Measured, Unmeasured
 from rasen.pipeline_schema import DIRECTIONS, BaselineGate, ThresholdGate
 from rasen.tracking.records import GateVerdict, Metric
 
-__all__ = ["DeclaredGate", "default_gates", "judge"]
+__all__ = ["DeclaredGate", "Judge", "default_gates", "judge"]
 
 DeclaredGate = BaselineGate | ThresholdGate
 
