@@ -156,5 +156,5 @@ def _transform(source: str) -> str | None:
             # IPython leaves this one constructor without annotations.
             manager = TransformerManager()  # type: ignore[no-untyped-call]
             return manager.transform_cell(source)
-        except SyntaxError:  # IPython's own word for a cell it cannot read
+        except (SyntaxError, ValueError, RecursionError):  # ValueError: since 3.12 the tokenizer encodes the text
             return None
