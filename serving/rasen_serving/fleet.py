@@ -179,24 +179,27 @@ class Nursery:
             PlatformFailed: There is no way to start one.
         """
         async with self._lock:
-            if not self._cold and self._control is None:
-                await self.start()
-            if self._cold:
-                return self._bear_cold(channel, board)
-            control = self._control
-            assert control is not None
-            try:
-                socket.send_fds(control, [PID.pack(os.getpid())], [channel.fileno(), board])
-                answer = await asyncio.get_running_loop().sock_recv(control, PID.size)
-            except OSError as error:
-                answer, reason = b"", str(error)
-            else:
-                reason = "it hung up"
-            if len(answer) != PID.size:
+            for _ in range(2):  # a nursery that has died is found out by asking it
+                if not self._cold and self._control is None:
+                    await self.start()
+                if self._cold:
+                    return self._bear_cold(channel, board)
+                pid = await self._ask(channel, board)
+                if pid is not None:
+                    return pid
+                logger.warning("the nursery is gone; starting another")
                 self.stop()
-                raise PlatformFailed(f"the nursery is gone ({reason}); the next worker gets a new one")
-            pid: int = PID.unpack(answer)[0]
-            return pid
+            raise PlatformFailed("the process that forks the workers ends as soon as it is asked to")
+
+    async def _ask(self, channel: socket.socket, board: int) -> int | None:
+        control = self._control
+        assert control is not None
+        try:
+            socket.send_fds(control, [PID.pack(os.getpid())], [channel.fileno(), board])
+            answer = await asyncio.get_running_loop().sock_recv(control, PID.size)
+        except OSError:
+            return None
+        return PID.unpack(answer)[0] if len(answer) == PID.size else None
 
     def _bear_cold(self, channel: socket.socket, board: int) -> int:
         descriptors = (self._listener.fileno(), channel.fileno(), board)

@@ -192,7 +192,7 @@ def _faults(column: Column, values: Sequence[object]) -> Iterator[tuple[int, str
         if problem is None:
             continue
         if end - start == 1:
-            yield start, problem
+            yield start, "null is not accepted" if values[start] is None else problem
             continue
         middle = (start + end) // 2
         pending += [(middle, end), (start, middle)]

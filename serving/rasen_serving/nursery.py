@@ -15,8 +15,12 @@ import signal
 import socket
 import struct
 import sys
+import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from rasen_serving.worker import Kit
 
 THREADLESS = {
     "OMP_NUM_THREADS": "1",
@@ -64,8 +68,9 @@ def main(control: socket.socket, listener: socket.socket) -> None:
     for name in _IMPORTS:
         importlib.import_module(name)
     from rasen.settings import load_settings
+    from rasen_serving.worker import make_kit
 
-    settings = load_settings()
+    kit = make_kit(load_settings())
     threads = len(list(Path("/proc/self/task").iterdir()))
     control.sendall(WARM if threads == 1 else COLD)
     if threads != 1:
@@ -80,19 +85,14 @@ def main(control: socket.socket, listener: socket.socket) -> None:
             return
         channel, board = descriptors
         control.sendall(
-            PID.pack(_fork_worker(control, listener, channel, board, PID.unpack(request)[0], settings))
+            PID.pack(_fork_worker(control, listener, channel, board, PID.unpack(request)[0], kit))
         )
         os.close(channel)
         os.close(board)
 
 
 def _fork_worker(
-    control: socket.socket,
-    listener: socket.socket,
-    channel: int,
-    board: int,
-    supervisor: int,
-    settings: object,
+    control: socket.socket, listener: socket.socket, channel: int, board: int, supervisor: int, kit: Kit
 ) -> int:
     """Fork twice, so that the worker is orphaned at once and becomes the supervisor's child; return its id."""
     answer, tell = os.pipe()
@@ -105,7 +105,7 @@ def _fork_worker(
         control.close()
         os.close(answer)
         os.close(tell)
-        _become_worker(listener, channel, board, supervisor, settings)
+        _become_worker(listener, channel, board, supervisor, kit)
     os.close(tell)
     pid: int = PID.unpack(os.read(answer, PID.size))[0]
     os.close(answer)
@@ -113,18 +113,16 @@ def _fork_worker(
     return pid
 
 
-def _become_worker(
-    listener: socket.socket, channel: int, board: int, supervisor: int, settings: object
-) -> NoReturn:
-    from rasen.settings_model import Settings
+def _become_worker(listener: socket.socket, channel: int, board: int, supervisor: int, kit: Kit) -> NoReturn:
     from rasen_serving.worker import run_worker
 
-    assert isinstance(settings, Settings)
     status = 1
     try:
         gc.enable()
-        run_worker(listener=listener, channel=channel, board=board, supervisor=supervisor, settings=settings)
+        run_worker(kit, listener=listener, channel=channel, board=board, supervisor=supervisor)
         status = 0
+    except BaseException:  # noqa: BLE001  # told here, because nothing is above this frame
+        traceback.print_exc()
     finally:
         # Without the interpreter's shutdown: its hooks belong to the nursery, and a model's threads may never end.
         sys.stdout.flush()

@@ -84,13 +84,13 @@ class PredictionThread:
 class Service:
     """Answers for the endpoints of one worker."""
 
-    def __init__(self, *, versions: Versions, counts: Counts, log: PredictionLog, max_rows: int) -> None:
-        self.versions = versions
-        self.counts = counts
+    def __init__(self, *, max_rows: int) -> None:
+        self.versions = Versions()
+        self.counts = Counts()
+        self.log: PredictionLog | None = None  # a worker's own; the rest is made before the worker is forked
         self.situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self.draining = False
         self.thread = PredictionThread()
-        self._log = log
         self._max_rows = max_rows
         self._complained: dict[str, float] = {}
 
@@ -98,7 +98,8 @@ class Service:
         """Take over what the supervisor says."""
         self.situation = situation
         self.versions.waiting = situation.waiting
-        self._log.is_open = situation.log_open
+        if self.log is not None:
+            self.log.is_open = situation.log_open
 
     async def predict(
         self, endpoint: str, *, request_id: str, content_type: str, read_body: Callable[[], Awaitable[bytes]]
@@ -169,9 +170,9 @@ class Service:
             rows=0 if predicted is None else predicted.rows,
             seconds=seconds,
         )
-        if revision is None or predicted is None:
+        if revision is None or predicted is None or self.log is None:
             return  # nothing was predicted: counted, not logged
-        self._log.add(
+        self.log.add(
             Entry(
                 request_id=request_id,
                 at=arrived,

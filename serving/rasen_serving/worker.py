@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import assert_never
 
 import uvicorn
@@ -25,8 +26,7 @@ from rasen.settings import load_settings
 from rasen.settings_model import Settings
 from rasen_serving.app import create_app
 from rasen_serving.board import Board
-from rasen_serving.counts import Counts
-from rasen_serving.live import Loaded, Versions, load
+from rasen_serving.live import Loaded, load
 from rasen_serving.log import PredictionLog
 from rasen_serving.messages import (
     MESSAGE_MAX_BYTES,
@@ -45,6 +45,7 @@ from rasen_serving.messages import (
     encode,
 )
 from rasen_serving.orphans import die_with
+from rasen_serving.rehearsal import rehearse
 from rasen_serving.replica import spool_folder
 from rasen_serving.service import Service
 
@@ -66,34 +67,46 @@ class _Server(uvicorn.Server):
         yield
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kit:
+    """What is the same in every worker, made before the fork, so that its memory is shared."""
+
+    settings: Settings
+    service: Service
+    config: uvicorn.Config
+
+
+def make_kit(settings: Settings) -> Kit:
+    """Build the app and rehearse a prediction."""
+    service = Service(max_rows=settings.max_rows)
+    config = uvicorn.Config(
+        create_app(service, max_body_bytes=settings.max_body_bytes),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_FINISH_SECONDS,
+    )
+    config.load()
+    rehearse()
+    return Kit(settings=settings, service=service, config=config)
+
+
 class Worker:
     """The conversation, and what it changes."""
 
-    def __init__(
-        self, *, listener: socket.socket, channel: socket.socket, board: Board, settings: Settings
-    ) -> None:
+    def __init__(self, kit: Kit, *, listener: socket.socket, channel: socket.socket, board: Board) -> None:
         self._listener = listener
         self._channel = channel
-        self._versions = Versions()
-        self._counts = Counts()
-        self._log = PredictionLog(spool_folder(settings), board)
-        self._service = Service(
-            versions=self._versions, counts=self._counts, log=self._log, max_rows=settings.max_rows
-        )
-        self._server = _Server(
-            uvicorn.Config(
-                create_app(self._service, max_body_bytes=settings.max_body_bytes),
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=_FINISH_SECONDS,
-            )
-        )
+        self._service = kit.service
+        self._versions = kit.service.versions
+        self._counts = kit.service.counts
+        self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
+        self._server = _Server(kit.config)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None
@@ -183,26 +196,22 @@ class Worker:
         self._writer.write(encode(message))
 
 
-def run_worker(
-    *, listener: socket.socket, channel: int, board: int, supervisor: int, settings: Settings
-) -> None:
+def run_worker(kit: Kit, *, listener: socket.socket, channel: int, board: int, supervisor: int) -> None:
     """Be a worker until drained.
 
     Args:
+        kit: What was made before the fork.
         listener: The socket that all workers accept from.
         channel: Descriptor of the socket to the supervisor.
         board: Descriptor of the shared counters.
         supervisor: The supervisor's process id; this process ends with it.
-        settings: The platform's settings.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with(supervisor)
     logging.basicConfig(format=f"rasen serve: worker {os.getpid()}: %(message)s", force=True)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        worker = Worker(
-            listener=listener, channel=socket.socket(fileno=channel), board=Board(board), settings=settings
-        )
+        worker = Worker(kit, listener=listener, channel=socket.socket(fileno=channel), board=Board(board))
         os.close(board)
         runner.run(worker.run())
 
@@ -223,11 +232,11 @@ def main() -> None:
     """Be a cold worker: one that imports for itself, because the nursery cannot fork."""
     listener, channel, board, supervisor = map(int, sys.argv[1:])
     run_worker(
+        make_kit(load_settings()),
         listener=socket.socket(fileno=listener),
         channel=channel,
         board=board,
         supervisor=supervisor,
-        settings=load_settings(),
     )
 
 

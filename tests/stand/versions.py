@@ -252,3 +252,45 @@ def _write_step(
     data = result.to_bytes()
     store.write(result_key(pipeline, run, step, 1), data, if_generation=0)
     return PublishedStep(attempt=1, result_sha256=hashlib.sha256(data).hexdigest())
+
+
+def moody() -> Callable[[pd.DataFrame], Any]:
+    """Return a model that answers 1, and goes wrong in as many ways as there are hours above 100."""
+
+    def predict(frame: pd.DataFrame) -> Any:
+        import os
+        import time
+
+        import numpy as np
+
+        answers = np.ones(len(frame))
+        match int(frame["hour"].iloc[0]):
+            case 101:
+                raise ValueError("a secret of the model")
+            case 102:
+                return answers * float("nan")
+            case 103:
+                return answers[:0]
+            case 104:
+                os._exit(3)
+            case 105:
+                time.sleep(3600)
+            case 106:
+                raise SystemExit(4)
+            case 107:
+                raise KeyboardInterrupt
+            case 108:
+                return ["one"] * len(frame)
+        return answers
+
+    return predict
+
+
+class Trap:
+    """Writes its file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.write_text, (self.file, "somebody unpickled this"))
