@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -142,7 +143,7 @@ def _run_notebook(work: _Work) -> _Ending:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    from rasen.batch.engine import read_outcome
+    from rasen.batch.execution import Options, Outcome
 
     spec = work.release.spec.steps[work.step]
     inputs = work.folder / "inputs"
@@ -164,28 +165,29 @@ def _run_notebook(work: _Work) -> _Ending:
         parameters=work.parameters,
         folder=work.folder,
     )
-    output = work.folder / "output.ipynb"
-    try:
+    options = Options(
+        environment=child_environment(**{CONTEXT_VARIABLE: str(context)}),
+        folder=str(source),
+        step_timeout_seconds=spec.timeout_seconds,
+        output=work.folder / "output.ipynb",
+        journal=work.folder / "journal.jsonl",
+        spill=work.folder / "spilled.txt",
+    )
+    # papermill's own verdict is not asked: it takes every error output for a failure, expected ones too.
+    with suppress(PapermillExecutionError):
         papermill.execute_notebook(
             source / spec.notebook,
-            output,
+            None,
             parameters=work.parameters,
             engine_name="rasen",
             kernel_name="python3",
             cwd=source,
             progress_bar=False,
-            step_timeout_seconds=spec.timeout_seconds,
-            environment=child_environment(**{CONTEXT_VARIABLE: str(context)}),
+            rasen=options,
         )
-    except PapermillExecutionError as error:
-        message = f"{error.ename}: {error.evalue}"
-    else:
-        message = ""
-    outcome = read_outcome(output)
+    outcome = Outcome.read(options.output)
     if outcome is None:
-        raise PlatformFailed(
-            f"step {work.step!r} left no verdict in its output notebook; {message or 'see its log'}"
-        )
+        raise PlatformFailed(f"step {work.step!r} left no verdict in its output notebook; see its log")
     if outcome.verdict is Verdict.SUCCEEDED:
         return _Ending(verdict=Verdict.SUCCEEDED)
     error_record = ErrorRecord(
