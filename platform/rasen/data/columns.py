@@ -178,3 +178,31 @@ def frame_from_table(table: pa.Table) -> pd.DataFrame:
             case _:
                 assert_never(column_type)
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+
+
+def table_from_frame(frame: pd.DataFrame, *, origin: str) -> pa.Table:
+    """Return a DataFrame as a normalised table; the inverse of `frame_from_table`. The index is left away.
+
+    Args:
+        frame: Columns of the six types, in any pandas dtype that says which.
+        origin: What the frame is, for messages.
+
+    Raises:
+        InvalidInput: A column has no text as its name, another type, or values of several types.
+    """
+    import pyarrow as pa
+
+    for name in frame.columns:
+        if not isinstance(name, str):
+            raise InvalidInput(f"{origin}: the column name {name!r} is no text; rename it to {str(name)!r}")
+    columns = []
+    for index, name in enumerate(frame.columns):
+        series = frame.iloc[:, index]
+        try:
+            columns.append(pa.chunked_array(pa.Array.from_pandas(series)))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+            raise InvalidInput(
+                f"{origin}, column {name!r} has dtype {str(series.dtype)!r} and is none of {', '.join(ColumnType)}: "
+                f"{error}"
+            ) from error
+    return normalise_table(pa.table(columns, names=list(frame.columns)), origin=origin)
