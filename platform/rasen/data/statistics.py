@@ -135,7 +135,7 @@ def _describe_column(column: pa.ChunkedArray, column_type: ColumnType) -> Column
                 max=ends["max"].as_py(),
                 # Numbers near the end of the float range add up to infinity, which JSON does not have.
                 mean=mean if math.isfinite(mean) else None,
-                quantiles=dict(zip(_QUANTILES, quantiles, strict=True)) if finite else None,  # type: ignore[arg-type]  # the keys are literals
+                quantiles=dict(zip(_QUANTILES, quantiles, strict=True)) if finite else None,
             )
         case ColumnType.STRING:
             return ColumnStatistics(type=column_type, nulls=nulls, categories=_count_categories(known))
