@@ -156,5 +156,6 @@ def _transform(source: str) -> str | None:
             # IPython leaves this one constructor without annotations.
             manager = TransformerManager()  # type: ignore[no-untyped-call]
             return manager.transform_cell(source)
-        except (SyntaxError, ValueError, RecursionError):  # ValueError: since 3.12 the tokenizer encodes the text
+        except (SyntaxError, ValueError, RecursionError):
+            # ValueError: since Python 3.12 the tokenizer encodes the text, which a lone surrogate does not survive.
             return None
