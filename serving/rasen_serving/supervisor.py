@@ -60,7 +60,9 @@ class Supervisor:
         self._spool = Spool(settings)
         self._nursery = Nursery(settings, self._listener)
         self._fleet = Fleet(settings, self._nursery, spool=self._spool.folder)
-        self._switching = Switching(Revisions(self._store, settings), self._fleet)
+        self._switching = Switching(
+            Revisions(self._store, settings), self._fleet, changed=self._tell_situation
+        )
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
         self._stopping = asyncio.Event()

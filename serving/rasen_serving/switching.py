@@ -3,8 +3,8 @@
 A new revision is loaded three times before anybody is answered by it. First on trial, in a process of its own: a
 pickle that crashes, hangs or eats the memory takes nobody along. Then in each worker, beside the version that is
 live. Only when all of them are ready, or ten seconds have passed, are they told to switch; who is late is replaced.
-A refusal at any point leaves the old version answering. It is tried again after a minute, because a refusal may have
-had a passing reason (a key that arrived late, a busy machine), and a trial costs nobody anything.
+A refusal at any point leaves the old version answering. It is tried again after a minute, then ever more rarely,
+because a refusal may have had a passing reason (a key that arrived late, a busy machine).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,7 +24,9 @@ from rasen_serving.revisions import Resolved, Revisions
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 60.0
-"""A refused revision is tried again after so long."""
+"""A refused revision is tried again after so long, then after twice as long, up to an hour."""
+
+_RETRY_MAX_SECONDS = 3600.0
 
 
 @dataclass(kw_only=True)
@@ -36,6 +39,7 @@ class Endpoint:
         refused: Why revisions were refused, by number, since the last one that was not.
         settled: The newest number that went live or was refused, 0 for none.
         settled_at: When that was, monotonic.
+        tries: How often the settled number was refused.
         unknown: Why nothing could be said of the newest revision, `""` when something could.
     """
 
@@ -44,6 +48,7 @@ class Endpoint:
     refused: dict[int, str] = field(default_factory=dict)
     settled: int = 0
     settled_at: float = 0.0
+    tries: int = 0
     unknown: str = ""
 
     @property
@@ -60,20 +65,23 @@ class Endpoint:
         """Return whether there is something to try."""
         if self.newest != self.settled:
             return True
-        return self.newest in self.refused and time.monotonic() - self.settled_at > RETRY_SECONDS
+        wait_seconds = min(RETRY_SECONDS * 2 ** (self.tries - 1), _RETRY_MAX_SECONDS)
+        return self.newest in self.refused and time.monotonic() - self.settled_at > wait_seconds
 
 
 class Switching:
     """Brings every endpoint to its newest revision, and every worker to what is live."""
 
-    def __init__(self, revisions: Revisions, fleet: Fleet) -> None:
+    def __init__(self, revisions: Revisions, fleet: Fleet, *, changed: Callable[[], None]) -> None:
         self.endpoints: dict[str, Endpoint] = {}
         self.stale = ""
         self._revisions = revisions
         self._fleet = fleet
+        self._changed = changed
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._reading = asyncio.Lock()  # `Revisions` is used by one thread at a time
         self._trials = asyncio.Semaphore(2)
+        self._retrials = asyncio.Semaphore(1)  # what was refused before does not delay what is new
         self._catching_up: set[asyncio.Task[bool]] = set()
 
     async def look(self, *, thorough: bool) -> None:
@@ -100,6 +108,7 @@ class Switching:
         del self._settling[name]
         if not settling.cancelled() and settling.exception() is not None:
             logger.error("bringing up %s failed", name, exc_info=settling.exception())
+        self._changed()
 
     async def settled(self, *, timeout_seconds: float) -> None:
         """Wait until everything that was begun has ended, but not for ever."""
@@ -168,6 +177,7 @@ class Switching:
         else:
             self._settled(endpoint, number, refusal=reason)
             if not reason:
+                await self._keep(resolved)
                 logger.info(
                     "%s revision %d is live: model %s, %.2f s after it was seen",
                     *(name, number, resolved.revision.run, time.monotonic() - began),
@@ -178,6 +188,7 @@ class Switching:
             await self._fall_back(name, endpoint)
 
     def _settled(self, endpoint: Endpoint, number: int, *, refusal: str) -> None:
+        endpoint.tries = endpoint.tries + 1 if number == endpoint.settled else 1
         endpoint.settled, endpoint.settled_at = number, time.monotonic()
         if refusal:
             endpoint.refused[number] = refusal
@@ -209,7 +220,7 @@ class Switching:
         revision = resolved.revision
         present = endpoint.revision
         if present is None or present.manifest_sha256 != revision.manifest_sha256:
-            async with self._trials:
+            async with self._retrials if revision.number in endpoint.refused else self._trials:
                 if reason := await self._try(revision):
                     return reason
         asked = self._fleet.serving
@@ -233,7 +244,6 @@ class Switching:
                 task = asyncio.create_task(self.equip(worker))
                 self._catching_up.add(task)
                 task.add_done_callback(self._catching_up.discard)
-        await self._keep(resolved)
         return ""
 
     def _switch(self, worker: Worker, revision: Revision) -> None:

@@ -157,19 +157,26 @@ class Load:
     answers: list[tuple[int, str, str, float]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more requests were answered."""
+        before = len(self.answers)
+        wait_until(lambda: len(self.answers) >= before + more)
+
     def models(self) -> set[str]:
         return {model for _, model, _, _ in self.answers}
 
 
 @contextmanager
-def under_load(server: Server, endpoint: str, *, callers: int = 4) -> Iterator[Load]:
+def under_load(
+    server: Server, endpoint: str, *, callers: int = 4, pause_seconds: float = 0.0
+) -> Iterator[Load]:
     """Ask the endpoint all the time; afterwards the result says what came back."""
     load = Load()
     stop = threading.Event()
 
     def call() -> None:
         with httpx.Client(timeout=20.0) as client:
-            while not stop.is_set():
+            while not stop.wait(pause_seconds):
                 try:
                     answer = client.post(f"{server.url}/endpoints/{endpoint}/predict", json={"rows": [ROW]})
                     body = answer.json()
