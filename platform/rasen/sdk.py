@@ -17,8 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rasen.errors import InvalidInput, NotFound, PlatformFailed, PublishError
+from rasen.reads import read_file, read_sql
 from rasen.recorder import Recorder, recorder
 from rasen.tracking.ids import check_name
+
+__all__ = [
+    "check",
+    "load_model",
+    "load_table",
+    "log_figure",
+    "log_metrics",
+    "publish",
+    "read_file",
+    "read_sql",
+    "save_table",
+]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +42,22 @@ if TYPE_CHECKING:
     from rasen.model.profile import Profile
 
 _FIGURE_DPI = 120
+
+
+def check(df: pd.DataFrame, schema: object) -> pd.DataFrame:
+    """Return the table as a pandera schema has it, or end the run as `validation_failed`, listing every failure.
+
+    Args:
+        df: The table.
+        schema: A pandera `DataFrameSchema`, or a class derived from its `DataFrameModel`.
+
+    Raises:
+        ValidationFailed: Some rows or columns are not what the schema states.
+        InvalidInput: This is no table, or no schema.
+    """
+    from rasen.data import checks
+
+    return checks.check(df, schema)
 
 
 def save_table(name: str, df: pd.DataFrame) -> None:
