@@ -5,15 +5,14 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from stand.snippets import read_snippet
 
 from rasen.data.warehouse import EmbeddedWarehouse
 from rasen.settings import load_settings
+from stand.snippets import read_snippet
 
 TABLES = {"flights": ["JFK", "EWR", "LGA", "JFK"], "gaps": ["JFK", None, "LGA", "JFK"]}
 # Parameters of each execution: the table, and the day after the last.
