@@ -213,24 +213,34 @@ def _qualify(work: _Work) -> _Ending:
     (inputs / "model.json").write_text(json.dumps(described), encoding="utf-8")
     staging = work.folder / "staging"
     command = [sys.executable, "-m", "rasen.model.qualification", str(inputs), str(staging)]
+    timed_out = False
+    code: int | None = None
     try:
         finished = subprocess.run(
             command, cwd=inputs, env=child_environment(), timeout=_QUALIFY_TIMEOUT_SECONDS, check=False
         )
+        code = finished.returncode
     except subprocess.TimeoutExpired:
-        message = f"the model did not answer within {_QUALIFY_TIMEOUT_SECONDS:.0f} s of qualification"
-        return _Ending(
-            verdict=Verdict.TIMED_OUT, error=ErrorRecord(name="QualificationTimeout", message=message)
-        )
+        timed_out = True
+    # The process writes down what it is about to do, so a model that ends it leaves the reason behind.
     found = staging / "qualification.json"
     qualification = json.loads(found.read_bytes()) if found.is_file() else None
-    if finished.returncode == 0 and qualification is not None and qualification["passed"] is True:
+    passed = qualification is not None and qualification["passed"] is True
+    if code == 0 and passed:
         return _Ending(verdict=Verdict.SUCCEEDED, qualification=qualification)
-    if finished.returncode < 0 or qualification is None:
-        message = f"the process that executed the model ended with {finished.returncode}"
-        return _Ending(verdict=Verdict.KERNEL_DIED, error=ErrorRecord(name="ModelDied", message=message))
-    refused = ErrorRecord(name="NotQualified", message=str(qualification.get("reason")))
-    return _Ending(verdict=Verdict.FAILED, error=refused, qualification=qualification)
+    reason = str(qualification["reason"]) if qualification is not None else "it left no word"
+    if timed_out:
+        message = (
+            f"the model did not answer within {_QUALIFY_TIMEOUT_SECONDS:.0f} s of qualification: {reason}"
+        )
+        error = ErrorRecord(name="QualificationTimeout", message=message)
+        return _Ending(verdict=Verdict.TIMED_OUT, error=error, qualification=qualification)
+    if code == 1 and qualification is not None:
+        error = ErrorRecord(name="NotQualified", message=reason)
+        return _Ending(verdict=Verdict.FAILED, error=error, qualification=qualification)
+    message = f"the process that executed the model ended with {code}: {reason}"
+    error = ErrorRecord(name="ModelDied", message=message)
+    return _Ending(verdict=Verdict.KERNEL_DIED, error=error, qualification=qualification)
 
 
 def _published_model(work: _Work) -> ModelRecord:
