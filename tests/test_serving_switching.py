@@ -247,6 +247,7 @@ def test_a_signed_version_that_goes_wrong_is_refused_and_the_old_one_answers(
     with under_load(server, endpoint, callers=2) as load:
         number = deploy_version(server.store, server.settings, wrong)
         assert said in server.wait_refusal(endpoint, number)
+        load.wait_for(10)
     assert load.failures == []
     assert load.models() == {good.run}
     assert {one.pid for one in server.workers()} == workers

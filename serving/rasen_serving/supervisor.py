@@ -37,7 +37,9 @@ ADMIN_HOST = "127.0.0.1"
 
 _FIRST_LOOK_SECONDS = 12.0
 _DRAIN_SECONDS = 8.0
-_LAST_SHIPPING_SECONDS = 1.2
+_END_SECONDS = 9.0
+"""Draining and the last shipping take no longer than this together; what was not shipped is at the next start."""
+
 _RESTART_MAX_SECONDS = 5.0
 _BACKLOG = 2048
 
@@ -269,6 +271,7 @@ class Supervisor:
 
     async def _drain(self) -> None:
         """Let the workers finish what they have begun, then ship what they logged."""
+        deadline = time.monotonic() + _END_SECONDS
         self._tell_situation()
         self._listener.close()
         self._nursery.stop()
@@ -285,7 +288,7 @@ class Supervisor:
         if late:
             await asyncio.wait(ends, timeout=1.0)
         elif self._spool.folder.exists():
-            await self._spool.finish(timeout_seconds=_LAST_SHIPPING_SECONDS)
+            await self._spool.finish(timeout_seconds=deadline - time.monotonic())
 
 
 def bind(host: str, port: int, *, setting: str) -> socket.socket:

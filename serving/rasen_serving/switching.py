@@ -88,10 +88,11 @@ class Switching:
         """See what the store has that is new, and begin to bring it up."""
         known = {name: endpoint.newest for name, endpoint in self.endpoints.items()}
         async with self._reading:
+            if (
+                not known
+            ):  # a start: a store that knows less than this disk is not the one that was served from
+                known = await asyncio.to_thread(self._revisions.kept)
             found = await asyncio.to_thread(self._revisions.look, known, thorough=thorough)
-            if found.stale and not known:
-                found_here = await asyncio.to_thread(self._revisions.kept)
-                found = type(found)(newest=found_here, stale=found.stale)
         if found.stale != self.stale:
             logger.warning(
                 "%s", f"the store is not usable: {found.stale}" if found.stale else "the store is back"

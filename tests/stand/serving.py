@@ -86,6 +86,12 @@ class Server:
     def log(self) -> str:
         return (self.settings.home / "serve.log").read_text()
 
+    def kill(self) -> None:
+        """End the supervisor at once, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+        self.client.close()
+
     def stop(self) -> int:
         """Ask it to stop, and return its exit status."""
         self.process.terminate()
@@ -170,7 +176,10 @@ class Load:
 def under_load(
     server: Server, endpoint: str, *, callers: int = 4, pause_seconds: float = 0.0
 ) -> Iterator[Load]:
-    """Ask the endpoint all the time; afterwards the result says what came back."""
+    """Ask the endpoint all the time; afterwards the result says what came back.
+
+    A caller that is told to close its connection stays away, as a load balancer does from a replica that drains.
+    """
     load = Load()
     stop = threading.Event()
 
@@ -188,6 +197,8 @@ def under_load(
                             body["predictions"][0],
                         )
                     )
+                    if answer.headers.get("connection") == "close":
+                        return
                 except (httpx.HTTPError, KeyError, ValueError) as error:
                     load.failures.append(repr(error))
 
