@@ -32,13 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_TABLE = "rows"
-"""What stands before the colon when the anomaly is of the table and not of a column."""
-
-_CHANCE = 1e-4
-"""Rows outside the range that as many rows of the same origin show more often than this are no anomaly."""
-
+_TABLE = "rows"  # stands before the colon when the anomaly is of the table and not of a column
 _OUTSIDE_SHARE = 0.01
+_OUTSIDE_CHANCE = 1e-4
 _NULLS_STANDARD_ERRORS = 4
 _ROWS_STANDARD_ERRORS = 3
 _VALUES_SHOWN = 5
@@ -299,14 +295,11 @@ class _Rows:
             return
         outside = {1: below, -1: above, 0: below + above}[direction]
         if self._is_too_many_outside(outside):
-            ends = [f"smallest is {self.after.min:,}"] * (below > 0) + [f"largest is {self.after.max:,}"] * (
-                above > 0
-            )
             yield Anomaly(
                 column=self.column,
                 kind=AnomalyKind.OUTSIDE_RANGE,
-                message=f"{_count(outside, self.rows_after)} lie outside the last good run's range "
-                f"from {low:,} to {high:,}; the {', the '.join(ends)}",
+                message=f"{_count(outside, self.rows_after)} lie outside the last good run's range from "
+                f"{_number(low)} to {_number(high)}; now from {_number(self.after.min)} to {_number(self.after.max)}",
             )
 
     def _is_too_many_outside(self, count: int) -> bool:
@@ -318,7 +311,7 @@ class _Rows:
         """
         share = self.known_after / (self.known_after + self.known_before)
         chance = math.exp(count * math.log(share)) * (1 + count * (1 - share))
-        return count > _OUTSIDE_SHARE * self.rows_after and chance < _CHANCE
+        return count > _OUTSIDE_SHARE * self.rows_after and chance < _OUTSIDE_CHANCE
 
     def _categories(self) -> Iterator[Anomaly]:
         import pyarrow as pa
@@ -360,17 +353,15 @@ class _Rows:
             )
 
     def _newest(self) -> Iterator[Anomaly]:
-        newest, stale_before = self.after.newest, self.before.stale_before
-        if newest is None or stale_before is None or self.after.oldest is None or self.before.oldest is None:
+        after, before = self.after, self.before
+        if not (after.newest and before.stale_before and _is_later(before.stale_before, after.newest)):
             return
-        if datetime.fromisoformat(newest) >= datetime.fromisoformat(stale_before):
-            return
-        moved_forward = datetime.fromisoformat(self.after.oldest) > datetime.fromisoformat(self.before.oldest)
+        moved_forward = after.oldest and before.moved_after and _is_later(after.oldest, before.moved_after)
         if not self.parameters_changed or moved_forward:
             yield Anomaly(
                 column=self.column,
                 kind=AnomalyKind.OLDER,
-                message=f"the newest value is {newest}, in the last good run it was {self.before.newest}",
+                message=f"the newest value is {after.newest}, in the last good run it was {before.newest}",
             )
 
     def _direction_in_time(self) -> int:
@@ -398,3 +389,11 @@ def _count(count: int, rows: int) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _is_later(one: str, other: str) -> bool:
+    return datetime.fromisoformat(one) > datetime.fromisoformat(other)

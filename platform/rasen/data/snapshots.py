@@ -7,6 +7,7 @@ in equal order give equal bytes as long as the Parquet library is the same: a di
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
 from pathlib import Path
@@ -46,7 +47,8 @@ def write_snapshot(frame: pd.DataFrame, folder: Path) -> Path:
     except OSError as error:
         raise PlatformFailed(f"a snapshot could not be written to {str(folder)!r}: {error}") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where it could not be written, there is nothing to remove
+            scratch.unlink()
 
 
 def read_snapshot(path: Path) -> pd.DataFrame:

@@ -27,9 +27,10 @@ MOST_CATEGORIES = 50
 _LONGEST_CATEGORY = 200
 _QUANTILES = {"p01": 0.01, "p50": 0.5, "p99": 0.99}
 
-# Of the newest values: how many must be evenly spaced to count as a calendar, and how many may be missing otherwise.
+# Of the newest values: how many that follow one another evenly make a calendar, and how many rows may go otherwise.
+# That none of as many other rows of the same origin is as new as the newest twenty has a probability of 2 ** -20.
 _CALENDAR_VALUES = 20
-_DISPENSABLE_ROWS = 10
+_DISPENSABLE_ROWS = 20
 
 
 class ColumnStatistics(Part):
@@ -43,11 +44,12 @@ class ColumnStatistics(Part):
         mean: Mean of the numbers; of a bool the share of true.
         quantiles: `p01`, `p50` and `p99`, between two values interpolated.
         categories: Distinct texts with their number of rows, if there are at most `MOST_CATEGORIES`.
-        oldest: First date or instant, as ISO text; of dates and timestamps only, as are the next two.
+        oldest: First date or instant, as ISO text; of dates and timestamps only, as are the next three.
         newest: Last date or instant.
-        stale_before: If the newest value of a later run lies before this, rows have vanished. It is `newest` where the
-            latest values follow one another evenly (days, hours). Elsewhere, as with dates of birth, ten rows lie at
-            or after it, because the single latest row comes and goes.
+        stale_before: If the newest value of a later run lies before this, the newest rows have vanished. It is `newest`
+            where the latest values follow one another evenly, each in as many rows (days, hours of a calendar).
+            Elsewhere, as with dates of birth, twenty rows lie at or after it: the single latest row comes and goes.
+        moved_after: If the oldest value of a later run lies after this, its window began later; found likewise.
     """
 
     type: ColumnType
@@ -60,6 +62,7 @@ class ColumnStatistics(Part):
     oldest: str | None = None
     newest: str | None = None
     stale_before: str | None = None
+    moved_after: str | None = None
 
 
 class TableStatistics(Part):
@@ -141,17 +144,16 @@ def _describe_column(column: pa.ChunkedArray, column_type: ColumnType) -> Column
             return ColumnStatistics(type=column_type, nulls=nulls, categories=_count_categories(known))
         case ColumnType.DATE | ColumnType.TIMESTAMP:
             ends = pc.min_max(known)
-            whole = known.cast(pa.int32()) if column_type is ColumnType.DATE else known
-            instants = whole.cast(pa.int64()).to_numpy()
-            stale_before = pa.scalar(_stale_before(instants), pa.int64())
-            if column_type is ColumnType.DATE:
-                stale_before = stale_before.cast(pa.int32())
+            whole = pa.int32() if column_type is ColumnType.DATE else pa.int64()
+            instants = known.cast(whole).to_numpy()
+            settled = pa.array([_settled(instants), -_settled(-instants)], whole).cast(known.type).to_pylist()
             return ColumnStatistics(
                 type=column_type,
                 nulls=nulls,
                 oldest=ends["min"].as_py().isoformat(),
                 newest=ends["max"].as_py().isoformat(),
-                stale_before=stale_before.cast(known.type).as_py().isoformat(),
+                stale_before=settled[0].isoformat(),
+                moved_after=settled[1].isoformat(),
             )
         case _:
             assert_never(column_type)
@@ -168,12 +170,13 @@ def _count_categories(known: pa.ChunkedArray) -> dict[str, int] | None:
     return dict(sorted(counts.items()))
 
 
-def _stale_before(instants: np.ndarray[Any, np.dtype[np.int64]]) -> int:  # Any: of any shape
-    """Return the value before which a later run's newest may not lie; see `ColumnStatistics`."""
+def _settled(instants: np.ndarray[Any, np.dtype[np.signedinteger]]) -> int:  # Any: of any shape
+    """Return the value that the newest of a later run reaches; see `stale_before` of `ColumnStatistics`."""
     import numpy as np
 
-    latest = np.unique(instants)[-_CALENDAR_VALUES:]
-    if len(latest) == _CALENDAR_VALUES and len(np.unique(np.diff(latest))) == 1:
+    values, counts = np.unique(instants, return_counts=True)
+    latest, often = values[-_CALENDAR_VALUES:], counts[-_CALENDAR_VALUES:]
+    if len(latest) == _CALENDAR_VALUES and len(np.unique(np.diff(latest))) == 1 == len(np.unique(often)):
         return int(latest[-1])
     place = max(len(instants) - _DISPENSABLE_ROWS, 0)
     return int(np.partition(instants, place)[place])
