@@ -45,7 +45,7 @@ lint: $(STAMP) ## Lint the notebooks
 
 .PHONY: bench
 bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
-	@$(VENV)/bin/python -m pytest --import-mode=importlib -q tests/bench
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving
 
 .PHONY: lock
 lock: ## Renew the lock files; needs uv
