@@ -8,7 +8,9 @@ text: there only the empty cell is missing, so that Namibia survives.
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ FORMATS = (".csv", ".csv.gz", ".csv.zip", ".json", ".jsonl", ".ndjson", ".parque
 
 _MISSING_MARKERS = ("NA", "NaN", "nan", "null", "NULL", "N/A")
 _DELIMITERS = ",;\t|"
+_LONGEST_HEADER = 1_000_000
 
 
 def read_file(path: str | Path, *, folder: Path) -> pd.DataFrame:
@@ -119,27 +122,40 @@ def _read_bytes(path: Path, *, origin: str) -> bytes:
 def _parse_csv(content: bytes, *, origin: str, missing_texts: Sequence[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
-    from pyarrow import csv
+    from pyarrow import csv as arrow_csv
 
-    header = content[:1_000_000].removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace")
+    start = content[:_LONGEST_HEADER].decode("utf-8-sig", "replace")
+    header = start.split("\n", 1)[0]
     if not header.strip():
         raise InvalidInput(f"{origin} has no header: the first line must name the columns")
     delimiter = max(_DELIMITERS, key=header.count)
-    parse_options = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     try:
-        names = csv.open_csv(pa.BufferReader(content), parse_options=parse_options).schema.names
-        texts = csv.read_csv(
+        names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise InvalidInput(f"{origin} has a header that cannot be read as CSV: {error}") from error
+
+    def read(*, use_threads: bool) -> pa.Table:
+        return arrow_csv.read_csv(
             pa.BufferReader(content),
-            parse_options=parse_options,
-            convert_options=csv.ConvertOptions(
+            read_options=arrow_csv.ReadOptions(use_threads=use_threads),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
             ),
         )
+
+    try:
+        try:
+            texts = read(use_threads=True)
+        except pa.ArrowInvalid:
+            texts = read(use_threads=False)  # only then does the message say in which row
     except (pa.ArrowException, UnicodeDecodeError) as error:
         hint = "; save it as UTF-8" if "UTF8" in str(error) else ""
         raise InvalidInput(
             f"{origin} cannot be read as CSV (separated by {delimiter!r}): {error}{hint}"
         ) from error
+    if texts.column_names != names:
+        raise InvalidInput(f"{origin} has a header that cannot be read as CSV: {header[:200]!r}")
     missing = pa.array(missing_texts, pa.string())
     markers = pa.array(_MISSING_MARKERS)
     columns = []
@@ -159,7 +175,9 @@ def _infer(text: pa.ChunkedArray, markers: pa.Array) -> pa.ChunkedArray | None:
         return None
     for column_type in (ColumnType.INT64, ColumnType.FLOAT64, ColumnType.BOOL):
         if (typed := _try_cast(value, arrow_type(column_type))) is not None:
-            return typed
+            # Arrow takes 0x1F for a number; whoever writes that means a name.
+            hexadecimal = pc.any(pc.match_substring(value, "0x", ignore_case=True)).as_py()
+            return None if hexadecimal else typed
     return _infer_time(value)
 
 

@@ -168,7 +168,12 @@ class EmbeddedWarehouse:
             PlatformFailed: The disk is full or cannot be written.
         """
         table = self._run(sql, parameters or {})
-        _write_parquet(table, path)
+        try:
+            _write_parquet(table, path)
+        except OSError as error:
+            raise PlatformFailed(
+                f"the query's result could not be written to {str(path)!r}: {error}"
+            ) from error
         return int(table.num_rows)
 
     def _run(self, sql: str, parameters: Mapping[str, object]) -> pa.Table:
@@ -178,15 +183,22 @@ class EmbeddedWarehouse:
         tables = self._newest()[1].tables
         translated = translate(sql, parameters, tables={name: info.columns for name, info in tables.items()})
         files = {name: self._file(tables[name].sha256) for name in translated.tables}
-        with open_engine(list(files.values()), threads=self._threads) as engine:
-            for name, file in files.items():
-                engine.execute(
-                    f"CREATE VIEW {quote_name(name)} AS FROM read_parquet({quote_text(str(file))})"
+        for name, file in files.items():
+            if not file.is_file():
+                raise PlatformFailed(
+                    f"the file of table {name!r} is lost: {str(file)!r}; load the table again"
                 )
+        with open_engine(list(files.values()), threads=self._threads) as engine:
             try:
+                for name, file in files.items():
+                    engine.execute(
+                        f"CREATE VIEW {quote_name(name)} AS FROM read_parquet({quote_text(str(file))})"
+                    )
                 result = engine.sql(translated.sql, params=dict(translated.parameters)).to_arrow_table()
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-                raise PlatformFailed(f"the query could not be finished on this machine: {error}") from error
+                raise PlatformFailed(
+                    f"the query could not be finished on this machine: {_first_line(error)}"
+                ) from error
             except duckdb.Error as error:
                 raise QueryError(f"the query failed: {_first_line(error)}") from error
         kinds = [arrow_type(column_type) for column_type in translated.columns.values()]
@@ -286,16 +298,15 @@ def _describe(table: pa.Table) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return (
-        str(error).splitlines()[0].removeprefix("Invalid Input Error: ").removeprefix("Out of Range Error: ")
-    )
+    return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", str(error).splitlines()[0])
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
     with path.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=65_536)
+        # Row groups are what DuckDB reads in parallel and skips by their ranges.
+        pq.write_table(table.combine_chunks(), file, compression="zstd", row_group_size=65_536)
         file.flush()
         os.fsync(file.fileno())
 
