@@ -15,8 +15,9 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 from rasen.batch.process_request import Messages, ProcessRequest, receive_request, send_message
@@ -35,7 +36,24 @@ def main() -> int:
     return supervise(socket.socket(fileno=int(sys.argv[1])))()
 
 
-def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = None) -> Job:
+@dataclass(frozen=True, kw_only=True)
+class Warm:
+    """What a supervisor knows of the warm process that it was forked from.
+
+    Args:
+        zygote: Its process id.
+        imported: How many of the modules to preload it has imported.
+        preload: How many those are.
+        libraries: What `loaded_libraries` returned.
+    """
+
+    zygote: int
+    imported: int
+    preload: int
+    libraries: str
+
+
+def supervise(connection: socket.socket, *, warm: Warm | None = None) -> Job:
     """Serve one request; return, in the process that was asked for only, what it has to run.
 
     The supervisor itself never returns. What it forks returns, so that the interpreter ends that process as it ends
@@ -43,7 +61,7 @@ def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = 
 
     Args:
         connection: To whoever asks.
-        warm: How the warm process is that this one was forked from, for whoever asks only that.
+        warm: What this process was forked from, `None` for a cold start.
     """
     try:
         signal.set_wakeup_fd(-1)
@@ -53,9 +71,9 @@ def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = 
         connection.settimeout(_REQUEST_SECONDS)
         request, descriptors = receive_request(connection)
         if request is None:
-            send_message(connection, **warm or {})
+            send_message(connection, **asdict(warm) if warm is not None else {})
             os._exit(0)
-        shadow = find_shadow(request) if warm is not None else None
+        shadow = find_shadow(request.cwd, warm.libraries) if warm is not None else None
         if shadow is not None:
             send_message(connection, refused=shadow)
             os._exit(0)

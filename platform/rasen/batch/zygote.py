@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rasen.batch.process_request import send_message
-from rasen.batch.process_start import leave_start_folder
+from rasen.batch.process_start import leave_start_folder, loaded_libraries
 from rasen.batch.process_tree import adopt_orphans, end_descendants, reap
-from rasen.batch.supervisor import CREDENTIALS, Job, supervise
+from rasen.batch.supervisor import CREDENTIALS, Job, Warm, supervise
 from rasen.batch.zygote_identity import installed_digest
 from rasen.batch.zygote_place import Place
 
@@ -84,6 +84,7 @@ class Zygote:
         self._supervisors: set[int] = set()
         self._forks = 0
         self._imported = 0
+        self._libraries = loaded_libraries()
         self._retiring = False
         self._told_to_leave = False
         self._threads_since = ""
@@ -112,6 +113,7 @@ class Zygote:
                 break
             self._import(name)
             self._imported += 1
+            self._libraries = loaded_libraries()
         _say(f"imported {self._imported} of {len(self._options.preload)}, {_threads()} thread(s)")
         gc.collect()
         while not (self._retiring and not self._supervisors):
@@ -172,8 +174,13 @@ class Zygote:
         self._listener.close()
         os.close(signal.set_wakeup_fd(-1))
         os.close(self._woken)
-        state = {"imported": self._imported, "preload": len(self._options.preload), "zygote": os.getppid()}
-        return supervise(socket.socket(fileno=connection.detach()), warm=state)
+        warm = Warm(
+            zygote=os.getppid(),
+            imported=self._imported,
+            preload=len(self._options.preload),
+            libraries=self._libraries,
+        )
+        return supervise(socket.socket(fileno=connection.detach()), warm=warm)
 
     def _refusal(self, connection: socket.socket) -> str | None:
         packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
