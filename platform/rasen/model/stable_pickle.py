@@ -133,7 +133,8 @@ class _Names:
 
     def file(self, name: str) -> str:
         """Return the name to write; one text for one name, because pickle writes a text once and then refers to it."""
-        return self._files.setdefault(name, _file_name(name, self._folder))
+        written = _file_name(name, self._folder)
+        return self._files.setdefault(written, written)
 
     def of_class(self, reduced: Any) -> Any:  # Any: as above
         """Put a placeholder in the place of the id that cloudpickle drew for a class."""
