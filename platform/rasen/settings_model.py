@@ -15,7 +15,8 @@ from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
 
-# In this order: what every kernel needs comes first, because it is served between two imports.
+# In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
+# when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
 PRELOAD = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
@@ -23,6 +24,7 @@ PRELOAD = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
     "IPython.core.oinspect",
+    "IPython.core.pylabtools",
     "IPython.extensions.storemagic",
     "IPython.utils.wildcard",
     "sqlite3",
@@ -30,6 +32,9 @@ PRELOAD = (
     "rasen.batch.kernel_main",
     "rasen.model.stable_pickle",
     "pandas",
+    "pandas.io.formats.html",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
     "pyarrow.parquet",
     "scipy.sparse",
     "sklearn.compose",
@@ -52,9 +57,13 @@ PRELOAD = (
     "papermill",
     "rasen.batch.engine",
     "rasen.batch.step",
+    "matplotlib.backends.backend_agg",
     "matplotlib.pyplot",
     "pandera.pandas",
     "scipy.stats",
+    "pygments.formatters.terminal256",
+    "stack_data",
+    "tqdm.asyncio",
 )
 
 

@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+# Decided when they were imported, perhaps in the warm process, that this is no notebook: they are to look again.
+_LOOK_WHERE_THEY_ARE = ("tqdm.auto", "tqdm.autonotebook")
+
 
 def main(arguments: list[str]) -> int:
     """Run a kernel for the connection file that the arguments name, until it is told to end."""
@@ -21,6 +24,8 @@ def main(arguments: list[str]) -> int:
     from rasen.model.stable_pickle import stabilise_cloudpickle
 
     stabilise_cloudpickle()
+    for name in _LOOK_WHERE_THEY_ARE:
+        sys.modules.pop(name, None)
     launcher = importlib.util.find_spec("ipykernel_launcher")
     # Libraries tell a notebook from a script by the name that every other kernel has there.
     sys.argv = [launcher.origin if launcher and launcher.origin else "ipykernel_launcher", *arguments]

@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -64,7 +65,14 @@ def _is(module: ModuleType, place: str) -> bool:
     return file is not None and Path(file).resolve() == Path(place).resolve()
 
 
-def become(request: ProcessRequest, descriptors: list[int], *, supervisor: int, keep: int) -> None:
+def become(
+    request: ProcessRequest,
+    descriptors: list[int],
+    *,
+    supervisor: int,
+    keep: int,
+    defaults: Mapping[str, str],
+) -> None:
     """Turn this process, just forked, into the one that was asked for.
 
     Args:
@@ -72,6 +80,7 @@ def become(request: ProcessRequest, descriptors: list[int], *, supervisor: int, 
         descriptors: Standard input, output and error.
         supervisor: The process that this one must not outlive.
         keep: A descriptor to leave open besides.
+        defaults: Environment variables that libraries have set when they were imported, as they would in a new process.
 
     Raises:
         OSError: The working directory or a limit is not to be had.
@@ -89,7 +98,7 @@ def become(request: ProcessRequest, descriptors: list[int], *, supervisor: int, 
     for number, soft in request.soft_limits.items():
         resource.setrlimit(int(number), (soft, resource.getrlimit(int(number))[1]))
     os.chdir(request.cwd)
-    replace_environment(request.environment)
+    replace_environment({**defaults, **request.environment})
     time.tzset()
     _renew_interpreter(request)
     _reseed()

@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
@@ -45,12 +45,14 @@ class Warm:
         imported: How many of the modules to preload it has imported.
         preload: How many those are.
         libraries: What `loaded_libraries` returned.
+        variables: The environment variables that these libraries have set.
     """
 
     zygote: int
     imported: int
     preload: int
     libraries: str
+    variables: Mapping[str, str]
 
 
 def supervise(connection: socket.socket, *, warm: Warm | None = None) -> Job:
@@ -71,13 +73,13 @@ def supervise(connection: socket.socket, *, warm: Warm | None = None) -> Job:
         connection.settimeout(_REQUEST_SECONDS)
         request, descriptors = receive_request(connection)
         if request is None:
-            send_message(connection, **asdict(warm) if warm is not None else {})
+            send_message(connection, **(asdict(warm) if warm is not None else {}))
             os._exit(0)
         shadow = find_shadow(request.cwd, warm.libraries) if warm is not None else None
         if shadow is not None:
             send_message(connection, refused=shadow)
             os._exit(0)
-        child, told = _fork(request, descriptors, connection)
+        child, told = _fork(request, descriptors, connection, warm.variables if warm is not None else {})
         if child == 0:
             return _job(request)
         for descriptor in descriptors:
@@ -92,7 +94,9 @@ def supervise(connection: socket.socket, *, warm: Warm | None = None) -> Job:
         os._exit(1)
 
 
-def _fork(request: ProcessRequest, descriptors: list[int], connection: socket.socket) -> tuple[int, str]:
+def _fork(
+    request: ProcessRequest, descriptors: list[int], connection: socket.socket, defaults: Mapping[str, str]
+) -> tuple[int, str]:
     """Fork the process; return its id (0 in itself) and why it could not become what was asked for."""
     answer, tell = os.pipe()
     supervisor = os.getpid()
@@ -105,7 +109,7 @@ def _fork(request: ProcessRequest, descriptors: list[int], connection: socket.so
     os.close(answer)
     connection.close()
     try:
-        become(request, descriptors, supervisor=supervisor, keep=tell)
+        become(request, descriptors, supervisor=supervisor, keep=tell, defaults=defaults)
     except (OSError, ValueError) as error:
         os.write(tell, str(error).encode(errors="replace"))
         os._exit(1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import json
 import os
 import select
@@ -29,6 +30,7 @@ from rasen.batch.process_tree import adopt_orphans, end_descendants, reap
 from rasen.batch.supervisor import CREDENTIALS, Job, Warm, supervise
 from rasen.batch.zygote_identity import installed_digest
 from rasen.batch.zygote_place import Place
+from rasen.settings import child_environment
 
 _LOOK_SECONDS = 30.0
 RETIRED = "it is about to leave"
@@ -85,6 +87,8 @@ class Zygote:
         self._forks = 0
         self._imported = 0
         self._libraries = loaded_libraries()
+        self._before = child_environment()
+        self._variables: dict[str, str] = {}
         self._retiring = False
         self._told_to_leave = False
         self._threads_since = ""
@@ -114,6 +118,11 @@ class Zygote:
             self._import(name)
             self._imported += 1
             self._libraries = loaded_libraries()
+            self._variables = {
+                name: value for name, value in child_environment().items() if name not in self._before
+            }
+        # The first traceback of every fork would look through all modules for their files; the answers are kept.
+        inspect.getmodule(inspect.currentframe())
         _say(f"imported {self._imported} of {len(self._options.preload)}, {_threads()} thread(s)")
         gc.collect()
         while not (self._retiring and not self._supervisors):
@@ -179,6 +188,7 @@ class Zygote:
             imported=self._imported,
             preload=len(self._options.preload),
             libraries=self._libraries,
+            variables=self._variables,
         )
         return supervise(socket.socket(fileno=connection.detach()), warm=warm)
 
