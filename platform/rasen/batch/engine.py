@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from papermill.engines import Engine
 
 from rasen.batch.execution import Options, execute_notebook
 
 
-class RasenEngine(Engine):  # type: ignore[misc] # papermill ships no types
-    """Executes notebooks for papermill."""
+class RasenEngine:
+    """Executes notebooks for papermill.
+
+    It has the methods of `papermill.engines.Engine` and does not derive from it: papermill loads its entry points while
+    it is itself being imported, so whichever of the two was imported first would find the other half made.
+    """
 
     @classmethod
     def execute_notebook(
@@ -41,3 +44,19 @@ class RasenEngine(Engine):  # type: ignore[misc] # papermill ships no types
             options = replace(options, output=Path(output_path))
         execute_notebook(nb, kernel_name, options)
         return nb
+
+    @classmethod
+    def nb_kernel_name(cls, nb: nbformat.NotebookNode, name: str | None = None) -> str:
+        """Return the kernel to use: `name`, or what the notebook says."""
+        from papermill.utils import nb_kernel_name
+
+        found: str = nb_kernel_name(nb, name)
+        return found
+
+    @classmethod
+    def nb_language(cls, nb: nbformat.NotebookNode, language: str | None = None) -> str:
+        """Return the language to use: `language`, or what the notebook says."""
+        from papermill.utils import nb_language
+
+        found: str = nb_language(nb, language)
+        return found
