@@ -167,8 +167,12 @@ class Supervisor:
         self._tell_situation()
 
     async def _keep_house(self) -> None:
+        awake_at = time.monotonic()
         while True:
-            self._fleet.kill_silent()
+            # Whoever was stopped or starved itself has not heard what the workers said meanwhile: listen first.
+            if time.monotonic() - awake_at < 2 * POLL_SECONDS:
+                self._fleet.kill_silent()
+            awake_at = time.monotonic()
             try:
                 self._spool.measure()
             except OSError as error:
