@@ -33,6 +33,7 @@ from rasen.tracking.records import ErrorRecord, FileRecord, Metric, ModelRecord,
 from rasen.tracking.results import newest_attempt
 from rasen.tracking.signature import TrustStore, load_trust
 
+KERNEL_NAME = "rasen"  # the kernel specification whose kernels are forks of the warm process
 _QUALIFY_TIMEOUT_SECONDS = 600.0
 _NOT_CLAIMED = 3  # exit code: another process works on this attempt
 
@@ -181,7 +182,7 @@ def _run_notebook(work: _Work) -> _Ending:
             None,
             parameters=work.parameters,
             engine_name="rasen",
-            kernel_name="python3",
+            kernel_name=KERNEL_NAME,
             cwd=source,
             progress_bar=False,
             rasen=options,
