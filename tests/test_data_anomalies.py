@@ -109,6 +109,40 @@ def test_the_window_of_a_scheduled_query_moves_on(days: int) -> None:
     assert names(flights(seed=1, since=str(since)), LAST, parameters_changed=True) == []
 
 
+@pytest.mark.parametrize("parameters_changed", [True, False])
+def test_parts_of_a_date_go_on_with_it(parameters_changed: bool) -> None:
+    def with_parts(frame: pd.DataFrame) -> pd.DataFrame:
+        local = frame["at"].dt.tz_convert("America/New_York").dt
+        return frame[["at", "origin"]].assign(
+            year=local.year, month=local.month, day_of_year=local.day_of_year
+        )
+
+    last = with_parts(flights(since="2013-11-20", days=30))
+    now = with_parts(flights(seed=1, since="2013-12-10", days=30))
+
+    assert names(now, last, parameters_changed=parameters_changed) == []
+    bad = now.assign(month=now["month"].where(np.arange(len(now)) % 30 > 0, 99))
+    assert names(bad, last.assign(month=now["month"]), parameters_changed=parameters_changed) == [
+        "month: outside range"
+    ]
+
+
+def test_a_later_window_may_be_a_little_warmer_but_not_in_another_unit() -> None:
+    celsius = pd.DataFrame({"temperature": np.linspace(-10, 20, 2000)})
+
+    assert names(celsius + 2, celsius, parameters_changed=True) == []
+    assert names(celsius + 2, celsius) == ["temperature: outside range"]
+    assert names(celsius * 1.8 + 32, celsius, parameters_changed=True) == ["temperature: outside range"]
+
+
+def test_numbers_at_the_ends_of_their_types_are_compared() -> None:
+    last = pd.DataFrame({"id": [-(2**63), 2**63 - 2] * 500, "size": [-1.7e308, 1.6e308] * 500})
+    now = pd.DataFrame({"id": [-(2**63), 2**63 - 1] * 500, "size": [-1.7e308, 1.7e308] * 500})
+
+    assert names(now, last) == ["id: outside range", "size: outside range"]
+    assert names(now, last, parameters_changed=True) == []
+
+
 def test_a_table_that_grows_goes_beyond_the_range_of_its_serial_numbers() -> None:
     assert names(flights(5000, seed=1, days=225), LAST) == []
 

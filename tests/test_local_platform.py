@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from rasen.errors import PlatformFailed
 from rasen.local.processes import Group, Program, check_ports, find_function, free_port
 from rasen.local.up import platform_is_running
 from rasen.settings import Settings, load_settings, platform_environment
+from stand.platform_process import until
 
 
 @pytest.fixture
@@ -49,13 +49,6 @@ def sleeper(name: str, script: str = "import time; time.sleep(600)") -> Program:
     return Program(name=name, command=(sys.executable, "-c", script))
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def is_running(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
@@ -77,16 +70,14 @@ def test_a_killed_process_is_started_again_and_a_stop_ends_all(group: Callable[.
     assert not any(is_running(process) for process in after.values())
 
 
-def test_a_process_that_ignores_the_stop_is_killed(
-    group: Callable[..., Group], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rasen.local.processes._STOP_SECONDS", 0.5)
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-    running = group(sleeper("deaf", deaf))
+def test_a_process_that_ignores_the_stop_is_killed(group: Callable[..., Group], tmp_path: Path) -> None:
+    ready = tmp_path / "deaf"
+    script = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    script += f"pathlib.Path({str(ready)!r}).touch(); time.sleep(600)"
+    running = group(sleeper("deaf", script))
+    until(ready.exists)
     process = running.process_ids["deaf"]
-    until(lambda: "deaf" in Path(f"/proc/{process}/cmdline").read_text())
-    time.sleep(0.3)
-    running.stop()
+    running.stop(timeout_seconds=0.5)
     assert not is_running(process)
 
 

@@ -343,6 +343,11 @@ def test_the_description_is_valid_for_what_it_describes(app: App) -> None:
     jsonschema.validate(app.predict("wide", {}).json(), error)
 
 
+def test_the_front_door_leads_to_the_docs(app: App) -> None:
+    answer = app.call("GET", "/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+
+
 def test_the_docs_page_asks_nobody_else_for_anything(app: App) -> None:
     page = app.call("GET", "/docs")
     assert page.status_code == 200

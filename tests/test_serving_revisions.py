@@ -9,7 +9,7 @@ from rasen.errors import DigestMismatch, NotFound, ObjectNotFound, SignatureInva
 from rasen.settings import load_settings
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, Store, open_store
-from rasen.tracking.keys import HEADS_KEY, deployment_key, manifest_key, release_key, result_key
+from rasen.tracking.keys import HEADS_KEY, deployment_key, manifest_key, result_key
 from rasen.tracking.signature import Role, local_signer
 from rasen_serving.revisions import Resolved, Revisions
 from stand.versions import PublishedVersion, deploy_version, publish_and_deploy, publish_version
@@ -76,9 +76,7 @@ def test_what_only_informs_may_be_missing_or_wrong(
 ) -> None:
     version = publish_and_deploy(store, settings, number=1)
     store.write(result_key("demand", version.run, "train", 1), b"{}")
-    store.delete(release_key("demand", "1-0123456789ab"))
-    revision = revisions.resolve("demand", 1).revision
-    assert (revision.metrics, revision.description) == ({}, "")
+    assert revisions.resolve("demand", 1).revision.metrics == {}
 
 
 def test_what_was_live_is_kept_and_what_was_before_is_cleared(

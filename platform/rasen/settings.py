@@ -7,6 +7,7 @@ An entry point builds one frozen `Settings` and passes it down. `pydantic_settin
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,11 @@ __all__ = [
     "find_home",
     "load_settings",
     "platform_environment",
+    "replace_environment",
+    "runtime_dir",
 ]
 
+_SESSION_MOST = 72
 CONTEXT_VARIABLE = "RASEN_CONTEXT"
 """Set by the batch step for its kernel: the path of the file that says which run this is."""
 
@@ -58,6 +62,21 @@ def child_environment(**changes: str) -> dict[str, str]:
     withheld = ("RASEN_", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET", "AWS_SESSION")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(withheld)}
     return kept | changes
+
+
+def replace_environment(environment: Mapping[str, str]) -> None:
+    """Give this process another environment: it has just been forked, and was asked for by somebody else."""
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+def runtime_dir() -> Path:
+    """Return where this user's sockets belong: a folder of the session if there is one, else one in `/tmp`.
+
+    The path is short, because a socket's path may have 107 bytes.
+    """
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(session, "rasen") if 0 < len(session) < _SESSION_MOST else Path(f"/tmp/rasen-{os.getuid()}")  # noqa: S108  # checked for its owner by whoever uses it
 
 
 def platform_environment(settings: Settings, **changes: str) -> dict[str, str]:

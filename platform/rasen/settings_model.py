@@ -6,14 +6,65 @@ A file of its own so that `rasen.settings`, which a notebook imports, does not p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_serializer, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
+
+# In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
+# when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
+PRELOAD = (
+    "ipykernel.kernelapp",
+    "ipykernel.zmqshell",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.core.pylabtools",
+    "IPython.extensions.storemagic",
+    "IPython.utils.wildcard",
+    "sqlite3",
+    "tornado.platform.asyncio",
+    "rasen.batch.kernel_main",
+    "rasen.model.stable_pickle",
+    "pandas",
+    "pandas.io.formats.html",
+    "pyarrow.dataset",
+    "pyarrow.pandas_compat",
+    "pyarrow.parquet",
+    "scipy.sparse",
+    "sklearn.compose",
+    "sklearn.ensemble",
+    "sklearn.feature_extraction.text",
+    "sklearn.impute",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "sklearn.model_selection",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+    "xgboost",
+    "threadpoolctl",
+    "rasen.sdk",
+    "rasen.data.warehouse",
+    "rasen.model.publishing",
+    "rasen.model.qualification",
+    "duckdb",
+    "sqlglot",
+    "papermill",
+    "rasen.batch.engine",
+    "rasen.batch.step",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.pyplot",
+    "pandera.pandas",
+    "scipy.stats",
+    "pygments.formatters.terminal256",
+    "stack_data",
+    "tqdm.asyncio",
+)
 
 
 class Settings(BaseSettings):
@@ -41,6 +92,30 @@ class Settings(BaseSettings):
     spool_max_bytes: int = Field(
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
     )
+    zygote: bool = Field(
+        default=True, description="whether kernels and steps are forks of a warm process, or start cold"
+    )
+    zygote_preload: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=PRELOAD,
+        description="modules that the warm process imports, separated by commas; what is missing is left out",
+    )
+    zygote_idle_seconds: float = Field(
+        default=600.0, gt=0, description="seconds without work after which the warm process leaves"
+    )
+    zygote_forks: int = Field(
+        default=1000,
+        ge=1,
+        description="number of forks after which a warm process makes room for a fresh one",
+    )
+
+    @field_validator("zygote_preload", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_serializer("zygote_preload")
+    def _join(self, value: tuple[str, ...]) -> str:
+        return ",".join(value)
 
     @property
     def store_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""The admin port: four routes for the operator, the scraper and the deploy function, on loopback only.
+"""The admin port: four routes for the operator, the scraper and the deploy function, apart from the callers' port.
 
 Answered by the supervisor itself, without a web framework: it must answer when no worker does, and FastAPI would
 double its memory.

@@ -19,10 +19,12 @@ __all__ = ["serve"]
 
 def serve(
     *,
-    host: Annotated[str | None, typer.Option(help="address to listen on", show_default=False)] = None,
+    host: Annotated[
+        str | None, typer.Option(help="address that both ports listen on", show_default=False)
+    ] = None,
     port: Annotated[int | None, typer.Option(help="port of the prediction API", show_default=False)] = None,
     admin_port: Annotated[
-        int | None, typer.Option(help="port of the admin routes, on loopback", show_default=False)
+        int | None, typer.Option(help="port of the admin routes", show_default=False)
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="number of processes that answer", show_default=False)

@@ -9,7 +9,6 @@ originals. Files are cached under their digest, and whoever loads one checks it 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import os
@@ -18,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rasen.deploy.ledger import find_head, list_endpoints, read_heads, read_record
-from rasen.errors import DigestMismatch, NotFound, RasenError, StoreError, StoreUnavailable
+from rasen.errors import DigestMismatch, NotFound, StoreError, StoreUnavailable
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
-from rasen.tracking.keys import deployment_key, manifest_key, release_key, result_key
+from rasen.tracking.keys import deployment_key, manifest_key, result_key
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import FileRecord, LedgerRecord, Manifest, StepResult, UnreadableRecord, Variant
-from rasen.tracking.signature import Role, TrustStore, load_trust, open_signed
+from rasen.tracking.signature import load_trust
 from rasen_serving.messages import CachedFile, Revision
 
 logger = logging.getLogger(__name__)
@@ -200,7 +199,7 @@ class Revisions:
             schema=manifest.model.schema_,
             major=manifest.model.major,
             metrics=self._metrics(manifest),
-            description=self._description(trust, manifest),
+            description=manifest.model.description,
             trained_until=manifest.model.trained_until,
             published_at=manifest.published_at.isoformat(),
             decided_at=record.decided_at.isoformat(),
@@ -236,21 +235,6 @@ class Revisions:
                     "the metrics of step %r of run %s are not shown: %s", name, manifest.run, error
                 )
         return metrics
-
-    def _description(self, trust: TrustStore, manifest: Manifest) -> str:
-        """Return what the release says of the pipeline; empty when that cannot be proved."""
-        key = release_key(manifest.pipeline, manifest.release)
-        try:
-            data = self._store.read(key)
-            payload = open_signed(
-                data, key, trust=trust, role=Role.REGISTRAR, environment=self._settings.environment
-            )
-            # Not through the release's own class, which would import the whole of pipeline.yaml into a lean process.
-            found = json.loads(payload).get("spec", {}).get("description")
-        except (RasenError, ValueError, AttributeError, OSError) as error:
-            logger.info("the description of run %s is not shown: %s", manifest.run, error)
-            return ""
-        return found if isinstance(found, str) else ""
 
 
 def _champion(record: LedgerRecord) -> Variant:

@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 REPORT_SECONDS = 10.0
-ADMIN_HOST = "127.0.0.1"
 
 _FIRST_LOOK_SECONDS = 12.0
 _DRAIN_SECONDS = 8.0
@@ -55,7 +54,7 @@ class Supervisor:
         """
         self._settings = settings
         self._listener = bind(settings.host, settings.serving_port, setting="RASEN_SERVING_PORT")
-        self._admin_listener = bind(ADMIN_HOST, settings.admin_port, setting="RASEN_ADMIN_PORT")
+        self._admin_listener = bind(settings.host, settings.admin_port, setting="RASEN_ADMIN_PORT")
         self._store: Store = open_store(settings)
         self._replica = replica_name(settings)
         self._started_at = datetime.now(tz=UTC)
@@ -168,8 +167,12 @@ class Supervisor:
         self._tell_situation()
 
     async def _keep_house(self) -> None:
+        awake_at = time.monotonic()
         while True:
-            self._fleet.kill_silent()
+            # Whoever was stopped or starved itself has not heard what the workers said meanwhile: listen first.
+            if time.monotonic() - awake_at < 2 * POLL_SECONDS:
+                self._fleet.kill_silent()
+            awake_at = time.monotonic()
             try:
                 self._spool.measure()
             except OSError as error:

@@ -147,6 +147,7 @@ def publish_version(
             schema_=publication.schema.to_dict(),
             target=publication.target,
             trained_until=publication.trained_until,
+            description=DESCRIPTION,
             qualification=Qualification(),
         ),
         files=list(files.values()),

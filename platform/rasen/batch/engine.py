@@ -7,25 +7,28 @@ notebook). What it does is in `execution.py`; this file speaks papermill's langu
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import nbformat
-from papermill.engines import Engine
-from papermill.iorw import LocalHandler, papermill_io
-from papermill.log import logger
 
 from rasen.batch.execution import Options, Progress, execute_notebook
 from rasen.batch.kernel import Message
 from rasen.tracking.records import Verdict
 
 _Told = TypeVar("_Told")
+_log = logging.getLogger("papermill")
 
 
-class RasenEngine(Engine):  # type: ignore[misc] # papermill ships no types
-    """Executes notebooks for papermill."""
+class RasenEngine:
+    """Executes notebooks for papermill.
+
+    It has the methods of `papermill.engines.Engine` and does not derive from it: papermill loads its entry points while
+    it is itself being imported, so whichever of the two was imported first would find the other half made.
+    """
 
     @classmethod
     def execute_notebook(
@@ -73,12 +76,30 @@ class RasenEngine(Engine):  # type: ignore[misc] # papermill ships no types
                 bar.update(len(nb.cells) - bar.n)
         return nb
 
+    @classmethod
+    def nb_kernel_name(cls, nb: nbformat.NotebookNode, name: str | None = None) -> str:
+        """Return the kernel to use: `name`, or what the notebook says."""
+        from papermill.utils import nb_kernel_name
+
+        found: str = nb_kernel_name(nb, name)
+        return found
+
+    @classmethod
+    def nb_language(cls, nb: nbformat.NotebookNode, language: str | None = None) -> str:
+        """Return the language to use: `language`, or what the notebook says."""
+        from papermill.utils import nb_language
+
+        found: str = nb_language(nb, language)
+        return found
+
 
 def _local_path(output_path: str) -> Path | None:
     """Return the file that papermill means, or `None` for an address: there it writes once, at the end.
 
     papermill executes in the working directory of the notebook and remembers its own for reading and writing.
     """
+    from papermill.iorw import LocalHandler, papermill_io
+
     handler = papermill_io.get_handler(output_path)
     if not isinstance(handler, LocalHandler):
         return None
@@ -100,14 +121,14 @@ class _Echo:
         match message.kind:
             case "stream":
                 if self._log_output:
-                    (logger.info if content["name"] == "stdout" else logger.warning)("%s", content["text"])
+                    (_log.info if content["name"] == "stdout" else _log.warning)("%s", content["text"])
                 file = self._files.get(content["name"])
                 if file is not None:
                     file.write(content["text"])
                     file.flush()
             case "display_data" | "execute_result":
                 if self._log_output and "text/plain" in content["data"]:
-                    logger.info("%s", content["data"]["text/plain"])
+                    _log.info("%s", content["data"]["text/plain"])
             case _:
                 pass
 

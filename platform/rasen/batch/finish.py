@@ -214,6 +214,7 @@ def _published_model(model: ModelRecord, attempts: dict[str, Attempt | None]) ->
         time=model.time,
         slices=model.slices,
         trained_until=model.trained_until,
+        description=model.description,
         qualification=Qualification(engine=str(found.get("engine", "native")), evaluation=evaluation),
     )
 

@@ -1,12 +1,20 @@
 """`python -m rasen.batch.kernel_main -f FILE`: the kernel of the kernel specification `rasen`.
 
-It is ipykernel's own, with one difference: what a notebook defines is pickled to the same bytes in every run.
+It is ipykernel's own, with two differences. What a notebook defines is pickled to the same bytes in every run. And the
+list of loaded modules, which ipykernel makes for its debugger, is made when a debugger asks for it: to look at every
+module copies 18 MB of the memory that a fork shares with its warm process.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+# Decided when they were imported, perhaps in the warm process, that this is no notebook: they are to look again.
+_LOOK_WHERE_THEY_ARE = ("tqdm.auto", "tqdm.autonotebook")
 
 
 def main(arguments: list[str]) -> int:
@@ -16,12 +24,48 @@ def main(arguments: list[str]) -> int:
     from rasen.model.stable_pickle import stabilise_cloudpickle
 
     stabilise_cloudpickle()
+    for name in _LOOK_WHERE_THEY_ARE:
+        sys.modules.pop(name, None)
     launcher = importlib.util.find_spec("ipykernel_launcher")
     # Libraries tell a notebook from a script by the name that every other kernel has there.
     sys.argv = [launcher.origin if launcher and launcher.origin else "ipykernel_launcher", *arguments]
     # A parent of 1 means: there is one, and no thread is needed that looks whether it still lives; the supervisor does.
-    IPKernelApp.launch_instance(argv=[*arguments, "--IPKernelApp.parent_handle=1"])
+    application = IPKernelApp.instance()
+    with _modules_unlisted():
+        application.initialize([*arguments, "--IPKernelApp.parent_handle=1"])  # type: ignore[no-untyped-call] # ipykernel annotates little
+    debugger = getattr(application.kernel, "debugger", None)
+    if debugger is not None:
+        debugger.kernel_modules = _LoadedFiles()
+    application.start()  # type: ignore[no-untyped-call] # as above
     return 0
+
+
+class _LoadedFiles:
+    """The files of all modules, found anew whenever somebody goes through them."""
+
+    def __iter__(self) -> Iterator[str]:
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if file:
+                yield file
+
+
+@contextmanager
+def _modules_unlisted() -> Iterator[None]:
+    """Show ipykernel's kernel, while it is being made, a `sys` without modules."""
+    import ipykernel.ipkernel
+
+    class Sys(ModuleType):
+        modules: dict[str, ModuleType] = {}  # noqa: RUF012  # a module's attribute, not a class's
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(sys, name)
+
+    ipykernel.ipkernel.sys = Sys("sys")  # type: ignore[attr-defined] # it imports the real one under that name
+    try:
+        yield
+    finally:
+        ipykernel.ipkernel.sys = sys  # type: ignore[attr-defined] # as above
 
 
 if __name__ == "__main__":

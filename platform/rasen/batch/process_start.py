@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -37,26 +38,41 @@ def leave_start_folder() -> None:
     os.chdir("/")
 
 
-def find_shadow(request: ProcessRequest) -> str | None:
-    """Return what in the working directory a new process would import and a fork would not, as a sentence.
+def loaded_libraries() -> str:
+    """Return the names of the libraries that are loaded here, a line each; what is the standard library's is left out.
+
+    One text, because a fork that looks through it touches, and so copies, none of what it names.
+    """
+    names = {name for name in sys.modules if "." not in name} - sys.stdlib_module_names - {"__main__"}
+    return "\n".join(sorted(names))
+
+
+def find_shadow(cwd: str, libraries: str) -> str | None:
+    """Return what in a working directory a new process would import and a fork would not, as a sentence.
 
     A notebook finds modules beside it first. One that is named like a library that is loaded here already, say
     `xgboost.py`, would be passed over.
     """
-    folder = Path(request.cwd)
-    for name in {name for name in sys.modules if "." not in name} - sys.stdlib_module_names - {"__main__"}:
-        for place in (folder / f"{name}.py", folder / name / "__init__.py"):
-            if place.exists() and not _is(sys.modules[name], place):
-                return f"{str(place)!r} has the name of a library that the warm process has imported"
+    for name in libraries.splitlines():
+        for place in (f"{cwd}/{name}.py", f"{cwd}/{name}/__init__.py"):
+            if os.path.exists(place) and not _is(sys.modules[name], place):  # noqa: PTH110  # 300 of these
+                return f"{place!r} has the name of a library that the warm process has imported"
     return None
 
 
-def _is(module: ModuleType, place: Path) -> bool:
+def _is(module: ModuleType, place: str) -> bool:
     file = getattr(module, "__file__", None)
-    return file is not None and Path(file).resolve() == place.resolve()
+    return file is not None and Path(file).resolve() == Path(place).resolve()
 
 
-def become(request: ProcessRequest, descriptors: list[int], *, supervisor: int, keep: int) -> None:
+def become(
+    request: ProcessRequest,
+    descriptors: list[int],
+    *,
+    supervisor: int,
+    keep: int,
+    defaults: Mapping[str, str],
+) -> None:
     """Turn this process, just forked, into the one that was asked for.
 
     Args:
@@ -64,6 +80,7 @@ def become(request: ProcessRequest, descriptors: list[int], *, supervisor: int, 
         descriptors: Standard input, output and error.
         supervisor: The process that this one must not outlive.
         keep: A descriptor to leave open besides.
+        defaults: Environment variables that libraries have set when they were imported, as they would in a new process.
 
     Raises:
         OSError: The working directory or a limit is not to be had.
@@ -81,7 +98,7 @@ def become(request: ProcessRequest, descriptors: list[int], *, supervisor: int, 
     for number, soft in request.soft_limits.items():
         resource.setrlimit(int(number), (soft, resource.getrlimit(int(number))[1]))
     os.chdir(request.cwd)
-    replace_environment(request.environment)
+    replace_environment({**defaults, **request.environment})
     time.tzset()
     _renew_interpreter(request)
     _reseed()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.connect import KernelConnectionInfo
-from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from typing_extensions import override
 
 from rasen.batch.supervised_process import SupervisedProcess
 from rasen.batch.zygote_client import start_module
@@ -33,8 +34,9 @@ _INLINE = "module://matplotlib_inline.backend_inline"
 class ZygoteProvisioner(LocalProvisioner):
     """Starts and ends kernels as forks of the warm process, or cold but equally supervised where there is none."""
 
-    process: SupervisedProcess | subprocess.Popen[bytes] | None = None
+    process: SupervisedProcess | subprocess.Popen[bytes] | None = None  # type: ignore[assignment] # as good as a `Popen`
 
+    @override
     async def launch_kernel(
         self, cmd: list[str], **kwargs: Any
     ) -> KernelConnectionInfo:  # Any: as in the base class
@@ -66,6 +68,7 @@ class ZygoteProvisioner(LocalProvisioner):
         self.cwd = options.get("cwd") or str(Path.cwd())
         return self.connection_info
 
+    @override
     async def wait(self) -> int | None:
         """Wait until the kernel and all that it started have ended."""
         process = self.process
@@ -83,6 +86,7 @@ class ZygoteProvisioner(LocalProvisioner):
         self.process = None
         return process.returncode
 
+    @override
     async def kill(self, restart: bool = False) -> None:
         """End the kernel and all that it started; when this returns they are gone, so nobody has to poll."""
         await super().kill(restart=restart)
@@ -93,6 +97,7 @@ class ZygoteProvisioner(LocalProvisioner):
             except subprocess.TimeoutExpired:
                 process.close()
 
+    @override
     async def cleanup(self, restart: bool = False) -> None:
         """Let go of the process and of what was reserved for it."""
         if isinstance(self.process, SupervisedProcess):

@@ -23,6 +23,7 @@ from rasen.batch.claims import create_claim
 from rasen.batch.inputs import fetch_models, fetch_tables, newest_release_run, write_context, write_statistics
 from rasen.batch.start import read_start, step_parameters
 from rasen.errors import PlatformFailed, PreconditionFailed, RasenError, StepFailed, StoreError
+from rasen.notebook import read_notebook
 from rasen.recorder import read_records
 from rasen.release import Release, read_release, unpack_bundle
 from rasen.settings import CONTEXT_VARIABLE, Settings, child_environment, load_settings
@@ -284,7 +285,7 @@ def _write_result(work: _Work, ending: _Ending, *, seconds: float) -> None:
                     name: record[name] for name in ("example", "profile", "evaluation") if record.get(name)
                 }
                 files = {name: uploads.add(staging / path, path) for name, path in names.items()}
-                model = ModelRecord.model_validate({**record, "files": files})
+                model = ModelRecord.model_validate({**record, "files": files, "description": _describe(work)})
             case _:
                 pass  # a note for people, such as an anomaly; the notebook shows it
     log = log_path(work.settings, work.pipeline, work.run, work.step, work.attempt)
@@ -325,6 +326,15 @@ def _write_result(work: _Work, ending: _Ending, *, seconds: float) -> None:
 def log_path(settings: Settings, pipeline: str, run: str, step: str, attempt: int) -> Path:
     """Return where whoever starts a step lets it print; the step uploads it from there."""
     return settings.logs_dir / "steps" / f"{pipeline}-{run}-{step}-{attempt}.log"
+
+
+def _describe(work: _Work) -> str:
+    """Return what the pipeline says of itself, or else what its notebook says at its beginning."""
+    spec = work.release.spec
+    if spec.description:
+        return spec.description
+    notebook = read_notebook(work.folder / "work" / spec.steps[work.step].notebook)
+    return notebook.description or notebook.title or ""
 
 
 class _Uploads:

@@ -99,18 +99,21 @@ class SupervisedProcess:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the process group."""
+        """Send a signal to the process group; SIGKILL to the process only, its supervisor sees to the others.
+
+        Others are asked first: the resource trackers of `multiprocessing` and loky remove shared memory on their way.
+        """
         if self.poll() is None:
-            send_message(self._connection, signal=int(number))
+            killing = number == signal.SIGKILL
+            send_message(self._connection, **({"kill": True} if killing else {"signal": int(number)}))
 
     def terminate(self) -> None:
         """Ask the process group to end."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process at once and everything that it has started."""
-        if self.poll() is None:
-            send_message(self._connection, kill=True)
+        """End the process at once, and then everything that it has started."""
+        self.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
         """Let go of the process; if it still runs, that ends it. `returncode` then says that it was killed."""

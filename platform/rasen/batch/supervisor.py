@@ -17,6 +17,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
 
 from rasen.batch.process_request import Messages, ProcessRequest, receive_request, send_message
@@ -35,7 +36,26 @@ def main() -> int:
     return supervise(socket.socket(fileno=int(sys.argv[1])))()
 
 
-def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = None) -> Job:
+@dataclass(frozen=True, kw_only=True)
+class Warm:
+    """What a supervisor knows of the warm process that it was forked from.
+
+    Args:
+        zygote: Its process id.
+        imported: How many of the modules to preload it has imported.
+        preload: How many those are.
+        libraries: What `loaded_libraries` returned.
+        variables: The environment variables that these libraries have set.
+    """
+
+    zygote: int
+    imported: int
+    preload: int
+    libraries: str
+    variables: Mapping[str, str]
+
+
+def supervise(connection: socket.socket, *, warm: Warm | None = None) -> Job:
     """Serve one request; return, in the process that was asked for only, what it has to run.
 
     The supervisor itself never returns. What it forks returns, so that the interpreter ends that process as it ends
@@ -43,7 +63,7 @@ def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = 
 
     Args:
         connection: To whoever asks.
-        warm: How the warm process is that this one was forked from, for whoever asks only that.
+        warm: What this process was forked from, `None` for a cold start.
     """
     try:
         signal.set_wakeup_fd(-1)
@@ -53,13 +73,13 @@ def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = 
         connection.settimeout(_REQUEST_SECONDS)
         request, descriptors = receive_request(connection)
         if request is None:
-            send_message(connection, **warm or {})
+            send_message(connection, **(asdict(warm) if warm is not None else {}))
             os._exit(0)
-        shadow = find_shadow(request) if warm is not None else None
+        shadow = find_shadow(request.cwd, warm.libraries) if warm is not None else None
         if shadow is not None:
             send_message(connection, refused=shadow)
             os._exit(0)
-        child, told = _fork(request, descriptors, connection)
+        child, told = _fork(request, descriptors, connection, warm.variables if warm is not None else {})
         if child == 0:
             return _job(request)
         for descriptor in descriptors:
@@ -74,7 +94,9 @@ def supervise(connection: socket.socket, *, warm: Mapping[str, object] | None = 
         os._exit(1)
 
 
-def _fork(request: ProcessRequest, descriptors: list[int], connection: socket.socket) -> tuple[int, str]:
+def _fork(
+    request: ProcessRequest, descriptors: list[int], connection: socket.socket, defaults: Mapping[str, str]
+) -> tuple[int, str]:
     """Fork the process; return its id (0 in itself) and why it could not become what was asked for."""
     answer, tell = os.pipe()
     supervisor = os.getpid()
@@ -87,7 +109,7 @@ def _fork(request: ProcessRequest, descriptors: list[int], connection: socket.so
     os.close(answer)
     connection.close()
     try:
-        become(request, descriptors, supervisor=supervisor, keep=tell)
+        become(request, descriptors, supervisor=supervisor, keep=tell, defaults=defaults)
     except (OSError, ValueError) as error:
         os.write(tell, str(error).encode(errors="replace"))
         os._exit(1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import json
 import os
 import select
@@ -24,11 +25,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rasen.batch.process_request import send_message
-from rasen.batch.process_start import leave_start_folder
+from rasen.batch.process_start import leave_start_folder, loaded_libraries
 from rasen.batch.process_tree import adopt_orphans, end_descendants, reap
-from rasen.batch.supervisor import CREDENTIALS, Job, supervise
+from rasen.batch.supervisor import CREDENTIALS, Job, Warm, supervise
 from rasen.batch.zygote_identity import installed_digest
 from rasen.batch.zygote_place import Place
+from rasen.settings import child_environment
 
 _LOOK_SECONDS = 30.0
 RETIRED = "it is about to leave"
@@ -84,6 +86,9 @@ class Zygote:
         self._supervisors: set[int] = set()
         self._forks = 0
         self._imported = 0
+        self._libraries = loaded_libraries()
+        self._before = child_environment()
+        self._variables: dict[str, str] = {}
         self._retiring = False
         self._told_to_leave = False
         self._threads_since = ""
@@ -112,6 +117,12 @@ class Zygote:
                 break
             self._import(name)
             self._imported += 1
+            self._libraries = loaded_libraries()
+            self._variables = {
+                name: value for name, value in child_environment().items() if name not in self._before
+            }
+        # The first traceback of every fork would look through all modules for their files; the answers are kept.
+        inspect.getmodule(inspect.currentframe())
         _say(f"imported {self._imported} of {len(self._options.preload)}, {_threads()} thread(s)")
         gc.collect()
         while not (self._retiring and not self._supervisors):
@@ -172,8 +183,14 @@ class Zygote:
         self._listener.close()
         os.close(signal.set_wakeup_fd(-1))
         os.close(self._woken)
-        state = {"imported": self._imported, "preload": len(self._options.preload), "zygote": os.getppid()}
-        return supervise(socket.socket(fileno=connection.detach()), warm=state)
+        warm = Warm(
+            zygote=os.getppid(),
+            imported=self._imported,
+            preload=len(self._options.preload),
+            libraries=self._libraries,
+            variables=self._variables,
+        )
+        return supervise(socket.socket(fileno=connection.detach()), warm=warm)
 
     def _refusal(self, connection: socket.socket) -> str | None:
         packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)

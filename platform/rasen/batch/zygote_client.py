@@ -13,10 +13,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rasen.batch.process_request import Messages, ProcessRequest, inherited, send_request
 from rasen.batch.supervised_process import SupervisedProcess
@@ -31,6 +31,7 @@ _ANSWER_SECONDS = 30.0
 _BACKLOG = 1024
 _FIXED = {"PYTHONHASHSEED": "0"}
 
+_Answer = TypeVar("_Answer")
 Stream = int | IO[Any] | None  # Any: bytes or text, only its descriptor counts
 
 _log = logging.getLogger("rasen.zygote")
@@ -85,7 +86,9 @@ def start_module(
         reason = "the setting zygote is off"
         if settings.zygote:
             try:
-                return _start_warm(settings, request, streams)
+                return _again_if_it_left(
+                    lambda: _launch(_connect(settings, request.environment), request, streams)
+                )
             except (_Refused, OSError, PlatformFailed) as error:
                 reason = str(error)
                 _log.warning("%s starts cold: %s", module, reason)
@@ -103,9 +106,7 @@ def warm_up(
     deadline = time.monotonic() + timeout_seconds
     while settings.zygote and time.monotonic() < deadline:
         try:
-            with _connect(settings, frozen) as connection:
-                send_request(connection, None)
-                answer = _answer(Messages(connection))
+            answer = _again_if_it_left(lambda: _ask(_connect(settings, frozen)))
         except (_Refused, OSError, PlatformFailed) as error:
             _log.warning("no warm process: %s", error)
             return False
@@ -123,14 +124,16 @@ def _descriptor(stream: Stream, number: int, nowhere: IO[bytes]) -> int:
     return stream.fileno()
 
 
-def _start_warm(settings: Settings, request: ProcessRequest, streams: Sequence[int]) -> SupervisedProcess:
+def _again_if_it_left(ask: Callable[[], _Answer]) -> _Answer:
+    """Ask once more when the warm process left between our knock and its answer: there is a new one now."""
     try:
-        return _launch(_connect(settings, request.environment), request, streams)
-    except (_Refused, ConnectionError) as error:
-        # It left between our knock and its answer, or made room because something was installed: there is a new one.
-        if isinstance(error, _Refused) and str(error) != RETIRED:
+        return ask()
+    except ConnectionError:
+        return ask()
+    except _Refused as error:
+        if str(error) != RETIRED:
             raise
-    return _launch(_connect(settings, request.environment), request, streams)
+        return ask()
 
 
 def _launch(
@@ -151,6 +154,12 @@ def _launch(
     return SupervisedProcess(
         connection, pid=started, messages=messages, cold_reason=cold_reason, supervisor=supervisor
     )
+
+
+def _ask(connection: socket.socket) -> dict[str, Any]:  # Any: JSON
+    with connection:
+        send_request(connection, None)
+        return _answer(Messages(connection))
 
 
 def _answer(messages: Messages) -> dict[str, Any]:  # Any: JSON
@@ -255,6 +264,7 @@ def _start_zygote(place: Place, options: Options, environment: Mapping[str, str]
             start_new_session=True,
         )
     starter.wait()  # it forks at once, so that the zygote is nobody's child
+    place.tidy()
 
 
 def _is_supervised() -> bool:

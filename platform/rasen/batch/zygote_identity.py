@@ -25,12 +25,16 @@ from rasen.batch.process_request import limit_numbers, own_status
 _AT_START = (
     "ARROW_",
     "BLIS_",
+    "DEBUGPY_",
     "GLIBC_",
     "GOMP_",
+    "JOBLIB_",
+    "JUPYTER_ALLOW_INSECURE_WRITES",
     "KMP_",
     "LANG",
     "LC_",
     "LD_",
+    "LOKY_",
     "MALLOC_",
     "MKL_",
     "MPLCONFIGDIR",
@@ -40,12 +44,15 @@ _AT_START = (
     "OPENBLAS_",
     "PANDAS_",
     "PANDERA_",
+    "PYDEVD_",
     "PYTHON",
+    "SCIPY_",
     "SKLEARN_",
     "TQDM_",
     "VECLIB_",
     "XDG_CACHE_HOME",
     "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
 )
 _EXACTLY = ("HOME", "VIRTUAL_ENV")
 # Besides, what a library may need while it is imported; what it says makes no difference to a fork.

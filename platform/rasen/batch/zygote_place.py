@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from rasen.errors import PlatformFailed
 from rasen.settings import runtime_dir
+
+_KEPT_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,13 @@ class Place:
             yield
         finally:
             os.close(descriptor)
+
+    def tidy(self) -> None:
+        """Remove what others have left behind a week ago."""
+        for file in self.folder.iterdir():
+            with suppress(OSError):
+                if file.suffix in (".lock", ".log") and time.time() - file.stat().st_mtime > _KEPT_SECONDS:
+                    file.unlink()
 
     def holds(self, inode: int) -> bool:
         """Return whether the socket is still the one with that inode."""

@@ -6,10 +6,12 @@ speak against the table, save for what no chance explains (a column gone, a text
 without anything being wrong:
 
 * The window of a scheduled query. Dates and instants therefore have no range, only a newest value that must not go
-  back; and a column that runs along with one of them (a serial number, a week) may go on beyond its range.
+  back. A column that runs along with one of them (a serial number) may go on beyond its range, and a part of one (a
+  month) has none.
 * The parameters. With others than the last good run's, a longer or shorter window is meant: too few or too many rows
   are then an anomaly only if the rows per day of some date or timestamp column have changed as much. Without such a
-  column it takes a tenth or tenfold. The newest value may go back, unless the oldest moved forward.
+  column it takes a tenth or tenfold. The newest value may go back, unless the oldest moved forward. Ranges are wider
+  by a tenth at either end, because May is warmer than April.
 * Rare texts. The share of rows with texts nobody has seen is about the share of texts seen only once or twice
   (Good, 1953): so many are let pass. Where all texts were frequent, the first row of a new one is an anomaly.
 """
@@ -23,8 +25,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from rasen.data.columns import ColumnType, schema_of, table_from_frame
+from rasen.data.columns import ColumnType, table_from_frame
 from rasen.data.statistics import ColumnStatistics, TableStatistics
+from rasen.data.time_columns import direction_in_time, is_date_part
 from rasen.errors import InvalidInput
 from rasen.suggestion import nearest
 
@@ -35,12 +38,11 @@ if TYPE_CHECKING:
 _TABLE = "rows"  # stands before the colon when the anomaly is of the table and not of a column
 _OUTSIDE_SHARE = 0.01
 _OUTSIDE_CHANCE = 1e-4
+_MOVED_MARGIN = 0.1
 _NULLS_STANDARD_ERRORS = 4
 _ROWS_STANDARD_ERRORS = 3
 _VALUES_SHOWN = 5
 _VALUE_CHARACTERS = 40
-_ROWS_RANKED = 20_000
-_CLOCK_CORRELATION = 0.95
 
 
 class AnomalyKind(StrEnum):
@@ -279,18 +281,24 @@ class _Rows:
             )
 
     def _range(self) -> Iterator[Anomaly]:
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         low, high = self.before.min, self.before.max
         if low is None or high is None or self.after.min is None or self.after.max is None:
             return
-        if low <= self.after.min and self.after.max <= high:
+        margin = (high - low) * _MOVED_MARGIN if self.parameters_changed else 0
+        if low - margin <= self.after.min and self.after.max <= high + margin:
             return
         values = self.table.column(self.column)
-        below, above = pc.sum(pc.less(values, low)).as_py(), pc.sum(pc.greater(values, high)).as_py()
+        is_below = pc.less(values, pa.scalar(low - margin))
+        is_above = pc.greater(values, pa.scalar(high + margin))
+        below, above = pc.sum(is_below).as_py(), pc.sum(is_above).as_py()
         if not self._is_too_many_outside(below + above):
             return
-        direction = self._direction_in_time()
+        if is_date_part(self.table.filter(pc.or_(is_below, is_above)), self.column):
+            return
+        direction = direction_in_time(self.table, self.column)
         if direction and self.parameters_changed:
             return
         outside = {1: below, -1: above, 0: below + above}[direction]
@@ -322,22 +330,25 @@ class _Rows:
             self.after.categories is not None and self.after.categories.keys() <= known.keys()
         ):
             return
-        values = self.table.column(self.column).drop_null()
-        new = values.filter(pc.invert(pc.is_in(values, pa.array(sorted(known), pa.string()))))
-        counts = {each["values"]: each["counts"] for each in new.value_counts().to_pylist()}
+        known_values = pa.array([*sorted(known), None], pa.string())
+        new = self.table.filter(pc.invert(pc.is_in(self.table.column(self.column), known_values)))
+        counts = {
+            each["values"]: each["counts"] for each in new.column(self.column).value_counts().to_pylist()
+        }
         rare = sum(count <= 2 for count in known.values())
         expected = self.known_after * rare / self.known_before
-        if sum(counts.values()) <= (expected and expected + 4 * math.sqrt(expected) + 3):
+        if new.num_rows <= (expected and expected + 4 * math.sqrt(expected) + 3):
             return
-        direction = self._direction_in_time()
+        if is_date_part(new, self.column):
+            return
+        direction = direction_in_time(self.table, self.column)
+        if direction and self.parameters_changed:
+            return
         if direction:
-            if self.parameters_changed:
-                return
-            forward = max(known) if direction > 0 else min(known)
             counts = {
                 value: count
                 for value, count in counts.items()
-                if (value < forward if direction > 0 else value > forward)
+                if (value < max(known) if direction > 0 else value > min(known))
             }
         if counts:
             often = sorted(counts, key=lambda value: (-counts[value], value))
@@ -363,24 +374,6 @@ class _Rows:
                 kind=AnomalyKind.OLDER,
                 message=f"the newest value is {after.newest}, in the last good run it was {before.newest}",
             )
-
-    def _direction_in_time(self) -> int:
-        """Return 1 or -1 if the column rises or falls along with a date or timestamp column, as serial numbers do."""
-        import numpy as np
-
-        times = [
-            name
-            for name, kind in schema_of(self.table).items()
-            if kind in (ColumnType.DATE, ColumnType.TIMESTAMP) and name != self.column
-        ]
-        step = self.table.num_rows // _ROWS_RANKED + 1
-        some = self.table.select([self.column, *times]).take(np.arange(0, self.table.num_rows, step))
-        ranks = some.to_pandas(date_as_object=False).rank()
-        for time in times:
-            correlation = ranks[self.column].corr(ranks[time])
-            if abs(correlation) > _CLOCK_CORRELATION:
-                return 1 if correlation > 0 else -1
-        return 0
 
 
 def _count(count: int, rows: int) -> str:

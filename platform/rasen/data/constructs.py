@@ -116,6 +116,11 @@ _CASING = (
     "CASE WHEN regexp_matches({a}, '[%s]') THEN error('%s of this text is not verified, "
     "it has a letter of special casing: ' || {a}) ELSE %s({a}) END"
 )
+# BigQuery normalises the characters to remove; only a combining mark could tell.
+_MARKS = (
+    r"CASE WHEN regexp_matches({b}, '\p{M}') THEN error('TRIM of combining marks is not verified: ' || {b}) "
+    "ELSE %s END"
+)
 _START = "CASE WHEN {b} = 0 OR {b} < -length({a}) THEN 1 ELSE {b} END"
 _PAD = (
     "CASE WHEN {b} < 0 OR {c} = '' THEN error('%s: the length is negative or the pattern empty') ELSE %s END"
@@ -182,14 +187,14 @@ FUNCTIONS: tuple[Function, ...] = (
         "Trim",
         "this expression",
         ("string -> string", "regexp_replace({a}, '^SPACE+|SPACE+$', '', 'g')".replace("SPACE", _SPACE)),
-        ("string string -> string", "trim({a}, {b})"),
+        ("string string -> string", _MARKS % "trim({a}, {b})"),
     ),
     *_rows(
         "LTRIM",
         "Trim",
         "this expression",
         ("string -> string", "regexp_replace({a}, '^SPACE+', '')".replace("SPACE", _SPACE)),
-        ("string string -> string", "ltrim({a}, {b})"),
+        ("string string -> string", _MARKS % "ltrim({a}, {b})"),
         position="LEADING",
     ),
     *_rows(
@@ -197,7 +202,7 @@ FUNCTIONS: tuple[Function, ...] = (
         "Trim",
         "this expression",
         ("string -> string", "regexp_replace({a}, 'SPACE+$', '')".replace("SPACE", _SPACE)),
-        ("string string -> string", "rtrim({a}, {b})"),
+        ("string string -> string", _MARKS % "rtrim({a}, {b})"),
         position="TRAILING",
     ),
     *_rows(
@@ -447,6 +452,7 @@ FORMS: tuple[str, ...] = (
     "COUNT",
     "COUNT DISTINCT",
     "OVER",
+    "WINDOW",
     "PARTITION BY",
     "window ORDER BY",
     "ROWS frame",

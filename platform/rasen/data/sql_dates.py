@@ -246,8 +246,10 @@ def _extract(expressions: Expressions, node: exp.Expr) -> Value:
         expressions.translation.only(source, "this", "zone")
         source, zone = source.this, source.args["zone"]
     value = expressions.value(source)
-    part, _ = _part(expressions, node, node.this, "EXTRACT")
-    parts = dict(_DATE_PARTS)
+    part, first_weekday = _part(expressions, node, node.this, "EXTRACT")
+    # Week 0 is what lies before the first such weekday of the year.
+    week = f"((dayofyear({{a}}) + 6 - (dayofweek({{a}}) - {first_weekday} + 7) % 7) // 7)"
+    parts = {**_DATE_PARTS, "WEEK": week}
     if value.type is ColumnType.TIMESTAMP:
         parts.update(_TIME_PARTS, DATE="CAST({a} AS DATE)")
     elif value.type is not ColumnType.DATE or zone is not None:

@@ -116,10 +116,11 @@ class Queries:
         translation = self.translation
         translation.only(
             node, "expressions", "from_", "joins", "where", "group", "having", "qualify", "order", "limit", "offset",
-            "distinct", "with_",
+            "distinct", "windows", "with_",
         )  # fmt: skip
         translation.use("SELECT")
         from_sql, names = sql_sources.from_clause(self, node, outer)
+        names = replace(names, windows={each.name.lower(): each for each in node.args.get("windows") or []})
         expressions = self.expressions(names)
         items = self._items(node, names, expressions)
         aliases: dict[str, list[Value]] = {}

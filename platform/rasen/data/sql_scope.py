@@ -160,12 +160,14 @@ class Names:
         sources: The items of the FROM clause.
         columns: The columns in the order of `SELECT *`; those joined by USING appear once.
         aliases: What the SELECT list calls its expressions, where a clause may use that; these win over columns.
+        windows: What the WINDOW clause defines, by name in lower case.
         outer: The names of the query around this one, for EXISTS.
     """
 
     sources: Sequence[Source] = ()
     columns: Sequence[tuple[str, Value]] = ()
     aliases: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    windows: Mapping[str, exp.Expr] = field(default_factory=dict)
     outer: Names | None = None
 
     def find(self, name: str) -> Value:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rasen.data import sql_functions
 from rasen.data.columns import ColumnType
 from rasen.data.sql_values import Value, literal
+from rasen.suggestion import suggest
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -28,8 +29,13 @@ def window(expressions: Expressions, node: exp.Expr) -> Value:
         QueryError: The function, its frame or its order is not on the allow-list.
     """
     translation = expressions.translation
-    translation.only(node, "this", "partition_by", "order", "spec", "over")
     translation.use("OVER")
+    if node.args.get("alias") is None:
+        translation.only(node, "this", "partition_by", "order", "spec", "over")
+        clause = node
+    else:
+        translation.only(node, "this", "alias", "over")
+        clause = _named(expressions, node)
     call, ignore_nulls = node.this, False
     if type(call).__name__ == "IgnoreNulls":
         call, ignore_nulls = call.this, True
@@ -37,15 +43,8 @@ def window(expressions: Expressions, node: exp.Expr) -> Value:
     kind = type(call).__name__
     if ignore_nulls and kind not in _VALUES:
         raise translation.error(node, "IGNORE NULLS is possible with FIRST_VALUE and LAST_VALUE only")
-    order, frame = node.args.get("order"), node.args.get("spec")
-    name = str(call.meta.get("bigquery_name", kind)).upper()
-    if (kind in _NUMBERING or kind in _VALUES) and order is None:
-        raise translation.error(
-            node, f"{name} needs ORDER BY in its OVER clause: its answer is not determined"
-        )
-    if frame is not None and kind in _NUMBERING:
-        raise translation.error(node, f"{name} takes no frame")
-    over = _over(expressions, node)
+    _check_place(expressions, call, clause)
+    over = _over(expressions, clause)
     match kind:
         case "Lag" | "Lead":
             return _lag(expressions, call, over)
@@ -54,13 +53,38 @@ def window(expressions: Expressions, node: exp.Expr) -> Value:
         case "Ntile":
             return _ntile(expressions, call, over)
         case "PercentileCont":
-            if order is not None or frame is not None:
-                raise translation.error(node, "PERCENTILE_CONT takes PARTITION BY only")
             return _percentile(expressions, call, over)
         case "Count":
             return sql_functions.count(expressions, call, over)
         case _:
             return expressions.function(call, over)
+
+
+def _check_place(expressions: Expressions, call: exp.Expr, clause: exp.Expr) -> None:
+    """Refuse an OVER clause that leaves the answer open, or that the function does not take."""
+    kind = type(call).__name__
+    order, frame = clause.args.get("order"), clause.args.get("spec")
+    name = str(call.meta.get("bigquery_name", kind)).upper()
+    if order is None and kind in _NUMBERING | _VALUES:
+        raise expressions.translation.error(
+            call, f"{name} needs ORDER BY in its OVER clause: its answer is not determined"
+        )
+    if frame is not None and kind in _NUMBERING:
+        raise expressions.translation.error(call, f"{name} takes no frame")
+    if kind == "PercentileCont" and (order is not None or frame is not None):
+        raise expressions.translation.error(call, "PERCENTILE_CONT takes PARTITION BY only")
+
+
+def _named(expressions: Expressions, node: exp.Expr) -> exp.Expr:
+    """Return the definition that `OVER name` stands for."""
+    name = node.args["alias"].name
+    definition = expressions.names.windows.get(name.lower())
+    if definition is None:
+        known = expressions.names.windows
+        raise expressions.translation.error(node, f"unknown window {name!r}; {suggest(name, known)}")
+    expressions.translation.only(definition, "this", "partition_by", "order", "spec")
+    expressions.translation.use("WINDOW")
+    return definition
 
 
 def _over(expressions: Expressions, node: exp.Expr) -> str:
@@ -165,7 +189,12 @@ def _lag(expressions: Expressions, call: exp.Expr, over: str) -> Value:
     default = call.args.get("default")
     if value.type is None:
         raise translation.error(call, f"{name} of NULL is always NULL")
-    otherwise = "NULL" if default is None else expressions.typed(default, value.type, f"{name}'s default").sql
+    otherwise = "NULL"
+    if default is not None:
+        given = expressions.typed(default, value.type, f"{name}'s default")
+        if given.constant is None and type(default).__name__ != "Null":
+            raise translation.error(call, f"{name}'s default must be written out, or a parameter")
+        otherwise = given.sql
     sql = f"{name.lower()}({value.sql}, {literal(int(offset)).sql}, {otherwise}){over}"
     return Value(sql=sql, type=value.type, aggregate=True)
 

@@ -101,12 +101,12 @@ class Group:
                     self.supervise()
                 time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Ask every program to stop, in reverse order, and end what does not."""
+    def stop(self, *, timeout_seconds: float = _STOP_SECONDS) -> None:
+        """Ask every program to stop, in reverse order, and end what has not after `timeout_seconds`."""
         running = [one for one in reversed(self._running.values()) if one.process.poll() is None]
         for one in running:
             one.process.terminate()
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + timeout_seconds
         for one in running:
             try:
                 one.process.wait(max(0.1, deadline - time.monotonic()))

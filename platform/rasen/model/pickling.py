@@ -1,9 +1,9 @@
 """A model as bytes that load without the notebook: what lies beside the notebook is pickled by value.
 
 cloudpickle writes classes, lambdas and closures of the notebook itself by value; a module beside it would be written
-as a name, and serving has no such module. Library estimators give the same bytes in every process; classes defined
-in a notebook do not, because cloudpickle gives each a random id. That id stays random: with an equal one, the class
-of a new version would be taken for that of the old version in a process that holds both.
+as a name, and serving has no such module. The same notebook gives the same bytes in every run (`stable_pickle.py`): the
+id that cloudpickle gives a class, by which a process that holds two versions tells their classes apart, follows from
+the bytes of the whole model, so only two equal models share one.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from rasen.errors import PublishError
+from rasen.model.stable_pickle import dumps
 
 _DEPTH = 4
 _CONTAINERS = (list, tuple, set, frozenset)
@@ -31,11 +32,9 @@ def pickle_model(model: object, *, folder: Path) -> bytes:
     Raises:
         PublishError: Some part of it cannot be pickled; the message names the part.
     """
-    import cloudpickle
-
     with _by_value(_modules_beside(folder)):
         try:
-            data: bytes = cloudpickle.dumps(model)
+            data = dumps(model, folder=folder.resolve())
         except Exception as error:  # the boundary to analysts' code
             place = _find_culprit(model, "model", _DEPTH) or f"the model ({type(model).__name__})"
             raise PublishError(

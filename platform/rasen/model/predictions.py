@@ -32,6 +32,8 @@ _CANONICAL = {
     ColumnType.DATE: "datetime64[s]",
     ColumnType.TIMESTAMP: "datetime64[us]",
 }
+# NumPy's letters for the kinds that hold no missing value but NaN, and fit their contract type.
+_PLAIN = {"f": ColumnType.FLOAT64, "i": ColumnType.INT64, "b": ColumnType.BOOL}
 
 
 def predictor(model: object) -> Callable[[pd.DataFrame], object] | None:
@@ -201,8 +203,9 @@ def _array(answer: object, rows: int, expected: ColumnType | None, *, where: str
         )
     if len(answer) != rows:
         raise ModelFailed(f"{where} has {len(answer)} rows, expected {rows}")
-    if isinstance(answer, np.ndarray) and answer.dtype.kind == "f":  # almost always: spare it pandas
-        kind, array = ColumnType.FLOAT64, answer.astype("float64", copy=False)
+    if isinstance(answer, np.ndarray) and answer.dtype.kind in _PLAIN:  # almost always: spare it pandas
+        kind = _PLAIN[answer.dtype.kind]
+        array = answer.astype(_CANONICAL[kind], copy=False)
     else:
         kind, array = _from_series(pd.Series(answer), where)
     if expected is not None and kind is not expected:

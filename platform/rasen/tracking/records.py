@@ -114,6 +114,7 @@ class ModelRecord(Part):
     time: str | None = None
     slices: list[str] = []
     trained_until: str | None = None
+    description: str = ""
 
 
 class ErrorRecord(Part):
@@ -208,6 +209,7 @@ class PublishedModel(Part):
     time: str | None = None
     slices: list[str] = []
     trained_until: str | None = None
+    description: str = ""
     qualification: Qualification
 
 
