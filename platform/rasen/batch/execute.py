@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rasen.batch.exit_codes import exit_code_of
 from rasen.batch.finish import Finished
 from rasen.batch.runner import Observer, run_to_end
 from rasen.batch.start import file_request, start_run, type_request
-from rasen.errors import InvalidInput, NotFound, StepFailed, ValidationFailed
+from rasen.errors import InvalidInput, NotFound
 from rasen.parameters import parse_assignments
 from rasen.release import Release, current_release, read_release, register_workspace
 from rasen.settings import Settings
@@ -24,14 +25,6 @@ from rasen.tracking.records import Start, Verdict
 from rasen.tracking.results import newest_attempt
 from rasen.tracking.signature import Role, load_trust, local_signer
 from rasen.versions import environment_digest
-
-_INTERRUPTED_EXIT_CODE = 75
-_EXIT_CODES = {
-    Verdict.SUCCEEDED: 0,
-    Verdict.VALIDATION_FAILED: ValidationFailed.exit_code,
-    Verdict.INTERRUPTED: _INTERRUPTED_EXIT_CODE,
-    Verdict.CANCELLED: 130,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +45,7 @@ class Executed:
     @property
     def exit_code(self) -> int:
         """The exit code that tells a scheduler whether to try again."""
-        return _EXIT_CODES.get(self.verdict, StepFailed.exit_code)
+        return exit_code_of(self.verdict)
 
     def explanation(self) -> Iterable[str]:
         """Yield what a person wants to know next, as lines."""

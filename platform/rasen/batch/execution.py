@@ -29,9 +29,7 @@ RAISES_TAG = "raises-exception"
 SKIP_TAGS = frozenset({"skip", "skip-execution"})
 _INJECTED_TAG = "injected-parameters"
 _POLL_SECONDS = 0.25
-_LATE_SECONDS = (
-    4.0  # how long the "idle" that follows a reply is awaited: the kernel drops messages when flooded
-)
+_LATE_SECONDS = 4.0  # how long the "idle" behind a reply is awaited: a kernel that floods us drops messages
 _INTERRUPT_SECONDS = 3.0  # how long a cell that was interrupted may take to end
 _TRACEBACK_MAX_CHARACTERS = 20_000
 _VERDICT_OF_ERROR = {
@@ -93,6 +91,8 @@ class Options:
     journal: Path | None = None
     spill: Path | None = None
     observe: Callable[[Progress], None] | None = None
+    hear: Callable[[Message], None] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)  # for readers, where papermill was told others
 
 
 def execute_notebook(notebook: nbformat.NotebookNode, kernel_name: str, options: Options) -> Outcome:
@@ -261,6 +261,8 @@ class _Execution:
             return False
         index, outputs = found
         outputs.handle(message)
+        if self._options.hear is not None:
+            self._options.hear(message)
         if message.parent != request:
             self.notebook.cells[index].outputs = nbformat.from_dict(outputs.outputs)  # type: ignore[no-untyped-call] # as above
         return False
@@ -363,6 +365,7 @@ class _Execution:
         self.notebook.metadata["rasen"] = json.loads(json.dumps(found))
         papermill = self.notebook.metadata.setdefault("papermill", {})
         papermill.update(
+            self._options.names,
             start_time=self._started_at.isoformat(),
             end_time=_now(),
             duration=outcome.seconds,
