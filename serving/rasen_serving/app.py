@@ -68,15 +68,17 @@ def create_app(service: Service, *, max_body_bytes: int) -> FastAPI:
     )
     app.add_middleware(Edge, service=service)
 
-    @app.post("/endpoints/{endpoint}/predict", include_in_schema=False)
-    async def predict(endpoint: str, request: Request) -> Response:
+    async def predict(request: Request) -> Response:
         answer = await service.predict(
-            endpoint,
+            request.path_params["endpoint"],
             request_id=request.scope["rasen_request_id"],
             content_type=request.headers.get("content-type", ""),
             read_body=lambda: _read_body(request, max_body_bytes),
         )
         return Response(answer.body, answer.status, answer.headers, media_type=_JSON)
+
+    # A plain route: FastAPI would resolve dependencies that this one has not, for 60 µs a request.
+    app.add_route("/endpoints/{endpoint}/predict", predict, methods=["POST"], include_in_schema=False)
 
     @app.get("/endpoints", summary="All endpoints")
     async def list_endpoints() -> EndpointList:

@@ -79,6 +79,12 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
+        host, port, admin_port = (
+            self._settings.host,
+            self._settings.serving_port,
+            self._settings.admin_port,
+        )
+        logger.info("http://%s:%d (see /docs), admin routes on port %d; importing", host, port, admin_port)
         adopt_orphans()
         self._spool.adopt()
         admin = await start_admin(self._admin_listener, self._routes())
@@ -212,6 +218,8 @@ class Supervisor:
             log_open=self._spool.is_open,
         )
         if situation != self._situation:
+            if situation.ready != self._situation.ready:
+                logger.info("ready" if situation.ready else "not ready: %s", *([reason] if reason else []))
             self._situation = situation
             self._fleet.broadcast(situation)
 
