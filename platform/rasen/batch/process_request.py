@@ -15,6 +15,7 @@ import os
 import resource
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,22 +128,28 @@ class Messages:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._rest = b""
+        self._lines: deque[bytes] = deque()
         self.ended = False
 
     def read(self) -> Iterator[dict[str, Any]]:  # Any: JSON
-        """Read once, waiting as the connection's timeout says, and yield what is complete; set `ended` at the end.
+        """Yield what is there; if that is nothing, read once, waiting as the connection's timeout says.
+
+        What a caller leaves is yielded by the next call. `ended` is set when no more can come.
 
         Raises:
             BlockingIOError: Nothing is there, and the connection does not wait.
             TimeoutError: Nothing came in time.
         """
+        if not self._lines:
+            self._receive()
+        while self._lines:
+            yield json.loads(self._lines.popleft())
+
+    def _receive(self) -> None:
         try:
             data = self._connection.recv(_READ_BYTES)
         except ConnectionError:
             data = b""
-        if not data:
-            self.ended = True
-            return
+        self.ended = not data
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
+        self._lines.extend(lines)

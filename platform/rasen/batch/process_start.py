@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rasen.batch.process_request import ProcessRequest
-from rasen.batch.process_tree import die_with_parent
+from rasen.batch.process_tree import die_with_parent, name_process
 from rasen.settings import replace_environment
 
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # in OpenBLAS's own order
@@ -86,6 +86,7 @@ def become(
         OSError: The working directory or a limit is not to be had.
     """
     os.setsid()
+    name_process(request.module.rpartition(".")[2])
     die_with_parent()
     if os.getppid() != supervisor:  # it had ended before we asked to be told
         os._exit(1)

@@ -21,10 +21,11 @@ from typing_extensions import override
 
 from rasen.batch.supervised_process import SupervisedProcess
 from rasen.batch.zygote_client import start_module
-from rasen.settings import load_settings
+from rasen.settings import child_environment, load_settings
 
 _KERNEL = "rasen.batch.kernel_main"
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
 # What a kernel manager may ask for that we can give; with anything else the kernel starts as jupyter_client does it.
 _UNDERSTOOD = {"cwd", "env", "independent", "stderr", "stdin", "stdout"}
 # A notebook shows its figures. ipykernel says so itself, but too late for a matplotlib that is imported already.
@@ -46,7 +47,7 @@ class ZygoteProvisioner(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         environment = {
             "MPLBACKEND": _INLINE,
-            **(options.get("env") or {}),
+            **(options.get("env") or child_environment()),
             "JPY_PARENT_PID": str(os.getpid()),
         }
         process = await asyncio.to_thread(
@@ -62,9 +63,7 @@ class ZygoteProvisioner(LocalProvisioner):
         )
         self.process = process
         self.pid = process.pid
-        self.pgid = (
-            None  # signals go through the supervisor, which knows whether the process is still the same
-        )
+        self.pgid = None  # signals go through the supervisor, which knows what the number stands for
         self.cwd = options.get("cwd") or str(Path.cwd())
         return self.connection_info
 
@@ -74,15 +73,7 @@ class ZygoteProvisioner(LocalProvisioner):
         process = self.process
         if not isinstance(process, SupervisedProcess):
             return await super().wait()
-        loop = asyncio.get_running_loop()
-        while process.poll() is None:
-            ended = asyncio.Event()
-            descriptor = process.fileno()
-            loop.add_reader(descriptor, ended.set)
-            try:
-                await ended.wait()
-            finally:
-                loop.remove_reader(descriptor)
+        await _end_of(process)
         self.process = None
         return process.returncode
 
@@ -93,8 +84,8 @@ class ZygoteProvisioner(LocalProvisioner):
         process = self.process
         if isinstance(process, SupervisedProcess):
             try:
-                await asyncio.to_thread(process.wait, _END_SECONDS)
-            except subprocess.TimeoutExpired:
+                await asyncio.wait_for(_end_of(process), _END_SECONDS)
+            except TimeoutError:
                 process.close()
 
     @override
@@ -104,6 +95,13 @@ class ZygoteProvisioner(LocalProvisioner):
             self.process.close()
             self.process = None
         await super().cleanup(restart=restart)
+
+
+async def _end_of(process: SupervisedProcess) -> None:
+    pause_seconds = 0.001
+    while process.poll() is None:
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, _LOOK_SECONDS)
 
 
 def _understood(options: Mapping[str, object]) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from rasen.batch.process_request import Messages, ProcessRequest, receive_request, send_message
 from rasen.batch.process_start import become, find_shadow, leave_start_folder
-from rasen.batch.process_tree import Swept, adopt_orphans, end_descendants, reap
+from rasen.batch.process_tree import Swept, adopt_orphans, end_descendants, name_process, reap
 
 _REQUEST_SECONDS = 30.0
 CREDENTIALS = struct.Struct("3i")
@@ -69,6 +69,7 @@ def supervise(connection: socket.socket, *, warm: Warm | None = None) -> Job:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        name_process("rasen-supervise")
         adopt_orphans()
         connection.settimeout(_REQUEST_SECONDS)
         request, descriptors = receive_request(connection)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from rasen.batch.process_request import send_message
 from rasen.batch.process_start import leave_start_folder, loaded_libraries
-from rasen.batch.process_tree import adopt_orphans, end_descendants, reap
+from rasen.batch.process_tree import adopt_orphans, end_descendants, name_process, reap
 from rasen.batch.supervisor import CREDENTIALS, Job, Warm, supervise
 from rasen.batch.zygote_identity import installed_digest
 from rasen.batch.zygote_place import Place
@@ -97,6 +97,7 @@ class Zygote:
         for descriptor in (self._woken, wake):
             os.set_blocking(descriptor, False)
         listener.settimeout(0)
+        name_process("rasen-zygote")
         adopt_orphans()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_terminate)

@@ -27,7 +27,8 @@ from rasen.batch.zygote_place import Place, private_folder
 from rasen.errors import PlatformFailed
 from rasen.settings import Settings, child_environment
 
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 30.0  # of a warm process: it may be in the middle of an import
+_START_SECONDS = 120.0  # of a cold Python, on a machine that has much else to do
 _BACKLOG = 1024
 _FIXED = {"PYTHONHASHSEED": "0"}
 
@@ -118,6 +119,10 @@ def warm_up(
 
 def _descriptor(stream: Stream, number: int, nowhere: IO[bytes]) -> int:
     if stream is None:
+        try:
+            os.fstat(number)
+        except OSError:  # a daemon has none
+            return nowhere.fileno()
         return number
     if isinstance(stream, int):
         return nowhere.fileno() if stream in (subprocess.DEVNULL, subprocess.STDOUT) else stream
@@ -175,7 +180,7 @@ def _answer(messages: Messages) -> dict[str, Any]:  # Any: JSON
 
 def _start_cold(request: ProcessRequest, streams: Sequence[int], reason: str) -> SupervisedProcess:
     ours, theirs = socket.socketpair()
-    ours.settimeout(_ANSWER_SECONDS)
+    ours.settimeout(_START_SECONDS)
     with theirs:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "rasen.batch.supervisor", str(theirs.fileno())],

@@ -58,8 +58,15 @@ _EXACTLY = ("HOME", "VIRTUAL_ENV")
 # Besides, what a library may need while it is imported; what it says makes no difference to a fork.
 _USEFUL = ("LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
 _SECRET = ("KEY", "PASSWORD", "SECRET", "TOKEN")
-# Set again in every fork (`process_start`), so they may differ from one request to the next.
-_SET_IN_FORK = ("OPENBLAS_NUM_THREADS", "PYTHONEXECUTABLE")
+# Of the above, those that make no difference: set again in every fork (`process_start`), or set by libraries themselves
+# when they are imported, so that whoever has imported one would seem to ask for something else.
+_INDIFFERENT = (
+    "KMP_DUPLICATE_LIB_OK",
+    "KMP_INIT_AT_FORK",
+    "OPENBLAS_NUM_THREADS",
+    "PYDEVD_USE_FRAME_EVAL",
+    "PYTHONEXECUTABLE",
+)
 # One thread, because only a process with one can be forked soundly.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _CONFINEMENT = (
@@ -87,7 +94,7 @@ def _frozen(environment: Mapping[str, str]) -> dict[str, str]:
         name: value
         for name, value in sorted(environment.items())
         if (name in _EXACTLY or name.startswith(_AT_START))
-        and name not in _SET_IN_FORK
+        and name not in _INDIFFERENT
         and not any(part in name for part in _SECRET)
     }
 
