@@ -283,7 +283,7 @@ def test_a_killed_worker_is_replaced_and_the_other_answers(server: Server) -> No
         load.wait_for(20)
         next(one for one in server.workers() if one.pid == killed).kill()
         wait_until(lambda: server.metric("rasen_serving_worker_restarts_total") == restarts + 1)
-        wait_until(lambda: server.state()["workers"] == 2)
+        wait_until(lambda: len(server.state()["workers"]) == 2)
         load.wait_for(50)
     # Lost is what that worker had in flight: at most one request a caller.
     assert len(load.failures) <= 4
@@ -292,6 +292,19 @@ def test_a_killed_worker_is_replaced_and_the_other_answers(server: Server) -> No
     assert kept in pids
     assert killed not in pids
     assert "killed by SIGKILL" in server.log()
+
+
+def test_a_new_worker_that_finds_the_cached_model_damaged_gets_a_fresh_copy(server: Server) -> None:
+    version = bring_up(server, "damaged")
+    cached = server.settings.cache_dir / "files" / version.files["model"].sha256
+    cached.write_bytes(b"damaged")
+    before = server.state()["workers"]
+    server.workers()[0].kill()
+    wait_until(lambda: len(server.state()["workers"]) == 2 and server.state()["workers"] != before)
+    assert cached.read_bytes() == server.store.read(version.files["model"].key)
+    for _ in range(10):  # a connection of its own each time, so that both workers are asked
+        answer = httpx.post(f"{server.url}/endpoints/damaged/predict", json={"rows": [ROW]})
+        assert answer.headers["x-rasen-model"] == version.run
 
 
 def test_a_killed_nursery_takes_nobody_along_and_is_replaced(server: Server) -> None:
@@ -311,7 +324,7 @@ def test_a_model_that_ends_its_process_costs_that_request(server: Server) -> Non
     with pytest.raises(httpx.TransportError):
         server.predict("suicidal", hour=104)
     wait_until(lambda: server.metric("rasen_serving_worker_restarts_total") == restarts + 1)
-    wait_until(lambda: server.state()["workers"] == 2)
+    wait_until(lambda: len(server.state()["workers"]) == 2)
     assert server.predict("suicidal").json()["predictions"] == [1.0]
 
 
@@ -336,7 +349,7 @@ def test_a_model_that_never_returns_is_ended_and_health_stays_live(server: Serve
         asking.join(0.2)
     assert outcome
     wait_until(lambda: server.metric("rasen_serving_worker_restarts_total") == restarts + 1)
-    wait_until(lambda: server.state()["workers"] == 2)
+    wait_until(lambda: len(server.state()["workers"]) == 2)
     assert "a prediction has been running for" in server.log()
     assert server.predict("hanging").json()["predictions"] == [1.0]
 
@@ -351,7 +364,7 @@ def test_every_answered_row_is_logged_dropped_or_lost_and_every_version_reported
         load.wait_for(100)
         server.workers()[0].kill()
         load.wait_for(100)
-    wait_until(lambda: server.state()["workers"] == 2)
+    wait_until(lambda: len(server.state()["workers"]) == 2)
 
     def rows(outcome: str) -> float:
         return server.metric(f'rasen_serving_log_rows_total{{outcome="{outcome}"}}')

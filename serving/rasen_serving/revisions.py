@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rasen.deploy.ledger import find_head, list_endpoints, read_heads, read_record
-from rasen.errors import DigestMismatch, NotFound, StoreError, StoreUnavailable
+from rasen.errors import DigestMismatch, NotFound, ObjectNotFound, StoreError, StoreUnavailable
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import deployment_key, manifest_key, result_key
@@ -123,6 +123,8 @@ class Revisions:
             RasenError: As `resolve`.
         """
         number = find_head(self._kept, endpoint)
+        if number == 0:
+            raise ObjectNotFound(f"no revision of endpoint {endpoint!r} was ever live here")
         return self._resolve(self._kept, endpoint, number)
 
     def keep(self, resolved: Resolved, *, live: list[Revision]) -> None:

@@ -39,6 +39,9 @@ _DRAIN_SECONDS = 8.0
 _END_SECONDS = 9.0
 """Draining and the last shipping take no longer than this together; what was not shipped is at the next start."""
 
+_PATIENCE_SECONDS = 2.0
+"""Who asks to stop again after so long means at once; sooner, it is Ctrl-C reaching parent and child alike."""
+
 _RESTART_MAX_SECONDS = 5.0
 _BACKLOG = 2048
 
@@ -66,6 +69,7 @@ class Supervisor:
         )
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
+        self._stopped_at = 0.0
         self._stopping = asyncio.Event()
         self._hint = asyncio.Event()
         self._looked = asyncio.Event()
@@ -113,7 +117,9 @@ class Supervisor:
         tasks += [asyncio.create_task(self._keep_worker()) for _ in range(self._settings.serving_workers)]
 
     def _stop(self) -> None:
-        if self._stopping.is_set():  # somebody is impatient
+        if not self._stopping.is_set():
+            self._stopped_at = time.monotonic()
+        elif time.monotonic() - self._stopped_at > _PATIENCE_SECONDS:
             for worker in list(self._fleet.workers):
                 worker.kill("the supervisor was told to stop twice")
         self._stopping.set()
@@ -269,7 +275,7 @@ class Supervisor:
                 "ready": not reason,
                 "reason": reason,
                 "stale": self._switching.stale,
-                "workers": len(self._fleet.serving),
+                "workers": [worker.pid for worker in self._fleet.serving],
                 "endpoints": endpoints,
             },
         )

@@ -76,12 +76,20 @@ class Server:
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def workers(self) -> list[psutil.Process]:
-        """Return the workers: of the processes forked by the nursery those that listen."""
-        return [one for one in self.family() if one.num_threads() >= 1 and one.pid != self.nursery().pid]
+        """Return the workers that accept connections."""
+        return [psutil.Process(pid) for pid in self.state()["workers"]]
 
     def nursery(self) -> psutil.Process:
-        """Return the nursery: the first child."""
-        return min(self.family(), key=lambda one: (one.create_time(), one.pid))
+        """Return the process that forks: what is left of the family when no revision is on trial."""
+        found: list[psutil.Process] = []
+
+        def alone() -> bool:
+            workers = {one.pid for one in self.workers()}
+            found[:] = [one for one in self.family() if one.pid not in workers]
+            return len(found) == 1
+
+        wait_until(alone)
+        return found[0]
 
     def log(self) -> str:
         return (self.settings.home / "serve.log").read_text()
@@ -126,7 +134,7 @@ def start_server(settings: Settings) -> Server:
             state = server.state()
         except httpx.TransportError:
             return False
-        return state["ready"] is True and state["workers"] == settings.serving_workers
+        return state["ready"] is True and len(state["workers"]) == settings.serving_workers
 
     try:
         wait_until(ready, seconds=START_SECONDS)
