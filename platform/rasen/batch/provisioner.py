@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ class ZygoteProvisioner(LocalProvisioner):
             **(options.get("env") or child_environment()),
             "JPY_PARENT_PID": str(os.getpid()),
         }
-        process = await asyncio.to_thread(
+        start = partial(
             start_module,
             load_settings(),
             _KERNEL,
@@ -61,6 +63,10 @@ class ZygoteProvisioner(LocalProvisioner):
             stdout=options.get("stdout"),
             stderr=options.get("stderr"),
         )
+        with ThreadPoolExecutor(
+            1
+        ) as pool:  # the loop's own pool would keep its thread, and a loop may be one of many
+            process = await asyncio.get_running_loop().run_in_executor(pool, start)
         self.process = process
         self.pid = process.pid
         self.pgid = None  # signals go through the supervisor, which knows what the number stands for
