@@ -84,7 +84,10 @@ class Kernel:
         if self._environment is not None:
             options["env"] = dict(self._environment)
         self._manager.start_kernel(**options)
-        self._pidfd = os.pidfd_open(self.process_id)
+        try:
+            self._pidfd = os.pidfd_open(self.process_id)
+        except ProcessLookupError:  # it ended at once
+            raise self._death() from None
         self._poller.register(self._pidfd, zmq.POLLIN)
         for channel, kind in (("shell", zmq.DEALER), ("iopub", zmq.SUB), ("control", zmq.DEALER)):
             self._connect(channel, kind)
@@ -122,7 +125,7 @@ class Kernel:
     def stop(self) -> None:
         """End the kernel's process and everything that belongs to it."""
         try:
-            self._kill_group()
+            self._kill()
             if self._manager.has_kernel:
                 with suppress(RuntimeError):
                     self._manager.shutdown_kernel(now=True)
@@ -136,16 +139,15 @@ class Kernel:
                 self._pidfd = None
             shutil.rmtree(self._sockets_folder, ignore_errors=True)
 
-    def _kill_group(self) -> None:
-        """Kill the kernel's process group and wait: the manager's own wait looks every 100 ms only."""
-        process = self.process_id
-        if self._pidfd is None or process <= 0:
+    def _kill(self) -> None:
+        """Kill the kernel's processes and wait: the manager's own wait looks every 100 ms only."""
+        provisioner = self._manager.provisioner
+        if self._pidfd is None or provisioner is None:
             return
-        with suppress(ProcessLookupError, PermissionError):
-            group = os.getpgid(process)
-            if group != os.getpgrp():
-                os.killpg(group, signal.SIGKILL)
-        select.select([self._pidfd], [], [], _STOP_SECONDS)
+        run_sync(provisioner.kill)()
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        ended.poll(_STOP_SECONDS * 1000)
 
     def _connect(self, channel: str, kind: int) -> None:
         socket = self._context.socket(kind)
