@@ -198,7 +198,7 @@ def test_the_demo_runs_as_the_readme_says(tmp_path: Path) -> None:
         "ledger 2",
     ):
         assert what in told
-    assert "flight_demand_scores" in rasen(settings, "tables").stdout
+    assert "flight_demand_scores" in answer_of(rasen(settings, "tables", "--json"))
     # Nothing of it reached the user's own repository.
     commits = ["git", "-C", str(root), "log", "-1", "--format=%an"]
     assert "Rasen demo" not in subprocess.run(commits, capture_output=True, text=True, check=True).stdout

@@ -18,7 +18,7 @@ from rasen.tracking.records import Verdict
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="print JSON for programs instead of text for people")]
 
-_WHOLE = ("run", "started", "decided", "verdict", "number")  # columns that are useless in two lines
+_WHOLE = ("run", "verdict", "table", "rows", "loaded")  # columns that are useless in two lines
 _COLOURS = {
     Verdict.SUCCEEDED: "green",
     Verdict.SKIPPED: "dim",
