@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
     )
     zygote: bool = Field(
-        default=True, description="whether kernels and steps are forks of a warm process, or start cold"
+        default=True, description="whether kernels are forks of a warm process, or start cold"
     )
     zygote_preload: Annotated[tuple[str, ...], NoDecode] = Field(
         default=PRELOAD,
