@@ -13,7 +13,8 @@ from typing import Any
 
 from rasen.batch.exit_codes import exit_code_of
 from rasen.batch.finish import Finished
-from rasen.batch.runner import Observer, run_to_end
+from rasen.batch.run_events import Observer
+from rasen.batch.runner import run_to_end
 from rasen.batch.start import file_request, start_run, type_request
 from rasen.errors import InvalidInput, NotFound
 from rasen.parameters import parse_assignments

@@ -11,13 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from rasen.batch.claims import is_alive, read_claim
 from rasen.batch.finish import Finished, finish_run, read_finished
-from rasen.batch.step import log_path
+from rasen.batch.run_events import Observer, StepBegan, StepEnded, StepSkipped
+from rasen.batch.step_logs import log_path
 from rasen.batch.tables import publish_tables
 from rasen.errors import StepFailed
 from rasen.pipeline import topological_order
@@ -31,33 +30,6 @@ from rasen.tracking.results import newest_attempt
 _ATTEMPTS = 3  # of a step whose process was lost; a step that ended by itself is never repeated
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepBegan:
-    """A step's process was started, or found at work."""
-
-    step: str
-    attempt: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepSkipped:
-    """A step was not run, because one that it needs did not succeed."""
-
-    step: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepEnded:
-    """A step has a result."""
-
-    step: str
-    result: StepResult
-
-
-Event = StepBegan | StepSkipped | StepEnded
-Observer = Callable[[Event], None]
 
 
 def run_to_end(

@@ -51,11 +51,11 @@ def run_pipeline(
 ) -> None:
     """Run a pipeline's notebooks, qualify and publish its model; exit with the code of the verdict."""
     from rasen.batch.execute import execute
-    from rasen.batch.runner import Event, StepBegan, StepEnded, StepSkipped
+    from rasen.batch.run_events import RunEvent, StepBegan, StepEnded, StepSkipped
 
     out = console()
 
-    def observe(event: Event) -> None:
+    def observe(event: RunEvent) -> None:
         if as_json:
             return
         match event:

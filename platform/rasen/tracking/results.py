@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rasen.errors import DigestMismatch, ObjectNotFound
 from rasen.store import Store
 from rasen.tracking.keys import result_key, run_prefix
-from rasen.tracking.records import Manifest, StepResult
+from rasen.tracking.records import Manifest, Start, StepResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,11 @@ def newest_attempt(store: Store, pipeline: str, run: str, step: str) -> Attempt 
     return Attempt(
         number=number, result=StepResult.from_bytes(data, source=key), sha256=hashlib.sha256(data).hexdigest()
     )
+
+
+def counted_attempt(store: Store, start: Start, step: str) -> Attempt | None:
+    """Return the attempt of a step that counts for a run: of this run, or of the one whose result it reuses."""
+    return newest_attempt(store, start.pipeline, start.reuses.get(step, start.run), step)
 
 
 def read_published_result(store: Store, manifest: Manifest, step: str) -> StepResult:
