@@ -32,6 +32,7 @@ def qualify(work: Work) -> Ending:
     ]
     (inputs / "model.json").write_text(json.dumps(described), encoding="utf-8")
     staging = work.folder / "staging"
+    work.live.enter("running")
     command = [sys.executable, "-m", "rasen.model.qualification", str(inputs), str(staging)]
     timed_out = False
     code: int | None = None

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from rasen.batch.claims import create_claim
+from rasen.batch.live import LiveWriter
 from rasen.batch.qualify import qualify
 from rasen.batch.start import read_start, step_parameters
 from rasen.batch.step_notebook import run_notebook
@@ -24,7 +25,7 @@ from rasen.release import read_release
 from rasen.settings import Settings, load_settings
 from rasen.store import Store, open_store
 from rasen.tracking.keys import QUALIFY_STEP
-from rasen.tracking.records import ErrorRecord, Verdict
+from rasen.tracking.records import ErrorRecord, LiveStep, Verdict
 from rasen.tracking.signature import load_trust
 
 _NOT_CLAIMED = 3  # exit code: another process works on this attempt
@@ -62,6 +63,9 @@ def run_step(settings: Settings, store: Store, pipeline: str, run: str, step: st
     folder = settings.scratch_dir / f"{pipeline}-{run}-{step}-{attempt}"
     shutil.rmtree(folder, ignore_errors=True)
     parameters = {} if step == QUALIFY_STEP else dict(step_parameters(release, start)[step].values)
+    live = LiveWriter(
+        store, LiveStep(run=run, pipeline=pipeline, step=step, attempt=attempt, phase="preparing")
+    )
     work = Work(
         settings=settings,
         store=store,
@@ -72,13 +76,16 @@ def run_step(settings: Settings, store: Store, pipeline: str, run: str, step: st
         attempt=attempt,
         parameters=parameters,
         folder=folder,
+        live=live,
     )
     begun = time.monotonic()
     try:
         (folder / "staging").mkdir(parents=True)
         (folder / "inputs").mkdir()
-        ending = _attempt(work, qualify if step == QUALIFY_STEP else run_notebook)
-        write_result(work, ending, seconds=time.monotonic() - begun)
+        with live:
+            ending = _attempt(work, qualify if step == QUALIFY_STEP else run_notebook)
+            live.enter("uploading")
+            write_result(work, ending, seconds=time.monotonic() - begun)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return True

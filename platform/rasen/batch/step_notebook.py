@@ -53,7 +53,10 @@ def run_notebook(work: Work) -> Ending:
         output=work.folder / "output.ipynb",
         journal=work.folder / "journal.jsonl",
         spill=work.folder / "spilled.txt",
+        observe=work.live.observe,
     )
+    work.live.watch(work.folder / "output.ipynb")
+    work.live.enter("running")
     # papermill's own verdict is not asked: it takes every error output for a failure, expected ones too.
     with suppress(PapermillExecutionError):
         papermill.execute_notebook(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rasen.batch.live import LiveWriter
 from rasen.errors import PlatformFailed
 from rasen.release import Release
 from rasen.settings import Settings
@@ -29,6 +30,7 @@ class Work:
     attempt: int
     parameters: dict[str, Any]  # Any: JSON
     folder: Path
+    live: LiveWriter
 
     @property
     def pipeline(self) -> str:

@@ -6,6 +6,7 @@ from datetime import date
 
 HEADS_KEY = "endpoints/heads.json"
 QUALIFY_STEP = "_qualify"
+LIVE_SWEEP_KEY = "live/swept.json"
 
 
 def release_key(pipeline: str, release: str) -> str:
@@ -61,6 +62,21 @@ def claim_key(pipeline: str, run: str, step: str, attempt: int) -> str:
 def result_key(pipeline: str, run: str, step: str, attempt: int) -> str:
     """Create-only verdict of an attempt, written last."""
     return step_prefix(pipeline, run, step, attempt) + "result.json"
+
+
+def live_prefix(pipeline: str, run: str) -> str:
+    """What the steps of a run say of themselves while they run."""
+    return f"live/{pipeline}/{run}/"
+
+
+def live_key(pipeline: str, run: str, step: str) -> str:
+    """Where a running step is; overwritten about once a second."""
+    return f"{live_prefix(pipeline, run)}{step}.json"
+
+
+def live_notebook_key(pipeline: str, run: str, step: str) -> str:
+    """The output notebook of a running step so far."""
+    return f"{live_prefix(pipeline, run)}{step}.ipynb"
 
 
 def deployment_key(endpoint: str, number: int) -> str:

@@ -175,6 +175,32 @@ class StepResult(Record):
     files: list[FileRecord] = []
 
 
+LivePhase = Literal["preparing", "running", "uploading"]
+
+
+class LiveStep(Record):
+    """Where a running step is, overwritten while it runs; a hint for people, no verdict depends on it.
+
+    `cell` counts from 0 in the executed notebook and is `None` before the first. `beat` grows with every write, also
+    while a cell is silent. `withheld_bytes` is the size of an output notebook too large to be shown while it grows, and
+    `failures` says how many writes the store refused so far.
+    """
+
+    run: str
+    pipeline: str
+    step: str
+    attempt: int
+    phase: LivePhase
+    cell: int | None = None
+    cells: int = 0
+    memory_bytes: int = 0
+    seconds: float = 0.0
+    last_line: str = ""
+    beat: int = 0
+    withheld_bytes: int = 0
+    failures: int = 0
+
+
 class End(Record):
     """A run ended without publishing."""
 
