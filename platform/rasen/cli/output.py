@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
@@ -19,7 +20,7 @@ from rasen.tracking.records import Verdict
 JsonFlag = Annotated[bool, typer.Option("--json", help="print JSON for programs instead of text for people")]
 
 _WHOLE = ("run", "verdict", "table", "rows", "loaded")  # columns that are useless in two lines
-_COLOURS = {
+COLOURS = {
     Verdict.SUCCEEDED: "green",
     Verdict.SKIPPED: "dim",
     Verdict.CANCELLED: "yellow",
@@ -27,9 +28,20 @@ _COLOURS = {
 }
 
 
+class AnswerConsole(Console):
+    """A console whose reader may go (`| head`) without ending what the command is doing."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing any more; rich would exit here, in the middle of a run."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def console() -> Console:
     """Return the console that answers go to."""
-    return Console(highlight=False)
+    return AnswerConsole(highlight=False)
 
 
 def print_json(value: Any) -> None:  # Any: whatever JSON can say
@@ -52,7 +64,7 @@ def colour_verdict(verdict: Verdict | str | None) -> str:
     """Return a verdict as markup; `None` is a run without an end."""
     if verdict is None:
         return "[cyan]running[/cyan]"
-    colour = _COLOURS.get(Verdict(verdict), "red")
+    colour = COLOURS.get(Verdict(verdict), "red")
     return f"[{colour}]{verdict}[/{colour}]"
 
 
@@ -65,6 +77,30 @@ def show_metrics(metrics: dict[str, float], *, most: int = 6) -> str:
 def show_time(at: datetime | None) -> str:
     """Return an instant in the reader's own time zone, to the second."""
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else ""
+
+
+def show_duration(seconds: float | None) -> str:
+    """Return a duration as people say it: `0.4 s`, `12 s`, `3:07 min`, `2:03:07 h`."""
+    if seconds is None:
+        return ""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02} h"
+
+
+def show_bytes(size: float) -> str:
+    """Return a number of bytes in a unit that fits: `431 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(size) < 999.5:
+            return f"{size:.0f} {unit}" if unit in ("B", "kB", "MB") else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
 
 
 def _plain(value: object) -> object:
