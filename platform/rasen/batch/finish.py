@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from rasen.batch.start import Started, read_start
 from rasen.deploy.gates import judge
 from rasen.errors import DigestMismatch, ObjectNotFound, PreconditionFailed
-from rasen.pipeline import topological_order
+from rasen.pipeline_graph import topological_order
 from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rasen.batch.start import read_start
 from rasen.errors import RasenError
-from rasen.pipeline import topological_order
+from rasen.pipeline_graph import topological_order
 from rasen.release import read_release
 from rasen.settings import Settings
 from rasen.store import open_store

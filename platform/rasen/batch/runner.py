@@ -19,7 +19,7 @@ from rasen.batch.run_events import Observer, StepBegan, StepEnded, StepSkipped
 from rasen.batch.step_logs import log_path
 from rasen.batch.tables import publish_tables
 from rasen.errors import StepFailed
-from rasen.pipeline import topological_order
+from rasen.pipeline_graph import topological_order
 from rasen.release import Release
 from rasen.settings import Settings, platform_environment
 from rasen.store import Store
