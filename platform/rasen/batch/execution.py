@@ -21,6 +21,7 @@ import nbformat
 from rasen.batch.journal import Journal, Saver
 from rasen.batch.kernel import Kernel, KernelDied, Message
 from rasen.batch.outputs import Budget, CellOutputs, Limits, Output, Spill
+from rasen.batch.stopping import Stopped
 from rasen.batch.usage import Usage
 from rasen.errors import PlatformFailed, ValidationFailed
 from rasen.tracking.records import Verdict
@@ -172,6 +173,10 @@ class _Execution:
             self._end(Verdict.SUCCEEDED)
         except _Stop:
             pass
+        except Stopped as stopped:
+            if stopped.verdict is Verdict.CANCELLED:
+                self._end(Verdict.CANCELLED, "Cancelled", str(stopped))
+            raise
         except KernelDied as death:
             self._end_dead(death)
         except PlatformFailed as error:

@@ -50,6 +50,8 @@ def run_notebook(work: Work) -> Ending:
         environment=child_environment(**{CONTEXT_VARIABLE: str(context)}),
         folder=str(source),
         step_timeout_seconds=spec.timeout_seconds,
+        cell_timeout_seconds=spec.cell_timeout_seconds,
+        memory_limit_bytes=spec.resources.memory_bytes,
         output=work.folder / "output.ipynb",
         journal=work.folder / "journal.jsonl",
         spill=work.folder / "spilled.txt",
