@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from rasen.tracking.signature import TrustStore
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def add_start(store: MemoryStore, number: int, pipeline: str = "toy") -> str:
+def add_start(store: MemoryStore, number: int, pipeline: str = "toy", resumes: str | None = None) -> str:
     run = run_id(BEGIN + timedelta(hours=number), f"request:{number}")
     start = Start(
         run=run,
@@ -29,6 +31,7 @@ def add_start(store: MemoryStore, number: int, pipeline: str = "toy") -> str:
         environment="dev",
         nonce="n",
         trigger=f"request:{number}",
+        resumes=resumes,
         image="sha256:0",
     )
     store.write(start_key(pipeline, run), start.to_bytes(), if_generation=0)
@@ -74,6 +77,42 @@ def test_it_filters(tmp_path: Path) -> None:
     assert [row.run for row in index.runs(limit=1)] == [runs[2]]
 
 
+def test_it_filters_by_the_time_of_the_start(tmp_path: Path) -> None:
+    store = MemoryStore()
+    runs = [add_start(store, number) for number in range(4)]
+    index = caught_up(tmp_path, store)
+    hour = timedelta(hours=1)
+    assert [row.run for row in index.runs(since=BEGIN + 2 * hour)] == [runs[3], runs[2]]
+    assert [row.run for row in index.runs(until=BEGIN + 2 * hour)] == [runs[1], runs[0]]
+    tokyo = timezone(timedelta(hours=9))
+    since, until = (BEGIN + hour).astimezone(tokyo), (BEGIN + 3 * hour).astimezone(tokyo)
+    assert [row.run for row in index.runs(since=since, until=until)] == [runs[2], runs[1]]
+
+
+def test_it_knows_how_long_a_run_took_and_what_it_resumes(tmp_path: Path) -> None:
+    store = MemoryStore()
+    first = add_start(store, 1)
+    second = add_start(store, 2, resumes=first)
+    add_end(store, first, Verdict.FAILED)
+    later, earlier = caught_up(tmp_path, store).runs()
+    assert (later.resumes, later.seconds) == (first, None)
+    began, ended = store.stat(start_key("toy", first)), store.stat(end_key("toy", first))
+    assert began is not None
+    assert ended is not None
+    assert earlier.resumes is None
+    assert earlier.begun_at == began.updated_at
+    assert earlier.seconds == (ended.updated_at - began.updated_at).total_seconds(), "by the store's clock"
+    assert second == later.run
+
+
+def test_an_index_of_an_older_layout_is_built_anew(tmp_path: Path) -> None:
+    store = MemoryStore()
+    run = add_start(store, 1)
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as database:
+        database.executescript("CREATE TABLE runs (run TEXT PRIMARY KEY); PRAGMA user_version = 1;")
+    assert [row.run for row in caught_up(tmp_path, store).runs()] == [run]
+
+
 def test_a_run_is_found_by_enough_of_its_id(tmp_path: Path) -> None:
     store = MemoryStore()
     runs = [add_start(store, number) for number in range(3)]
@@ -99,7 +138,8 @@ def test_a_damaged_file_is_built_anew(tmp_path: Path, damage: bytes) -> None:
 def test_one_process_writes_and_the_others_read(tmp_path: Path) -> None:
     store = MemoryStore()
     run = add_start(store, 1)
-    index = caught_up(tmp_path, store)
+    caught_up(tmp_path, store)
+    index = Index(tmp_path / "index.sqlite", wait_seconds=0)
     add_start(store, 2)
     with FileLock(tmp_path / "index.lock"):
         assert not index.catch_up(store, TrustStore(), environment="dev")

@@ -249,8 +249,7 @@ class _Execution:
                 self._tell(outputs)
                 if outputs.changed and self._saver is not None:
                     cell.outputs = nbformat.from_dict(outputs.outputs)  # type: ignore[no-untyped-call] # as above
-                    outputs.changed = False
-                    self._saver.save_if_due(self.notebook)
+                    outputs.changed = not self._saver.save_if_due(self.notebook)
         cell.execution_count = reply.get("execution_count")
         return reply if reply.get("status") != "ok" else None
 

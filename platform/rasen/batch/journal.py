@@ -81,10 +81,12 @@ class Saver:
         self._path = path
         self._due = time.monotonic() + _SAVE_SECONDS
 
-    def save_if_due(self, notebook: dict[str, Any]) -> None:  # Any: the notebook format
-        """Save when the last time is long enough ago."""
-        if time.monotonic() >= self._due:
-            self.save(notebook)
+    def save_if_due(self, notebook: dict[str, Any]) -> bool:  # Any: the notebook format
+        """Save when the last time is long enough ago; return whether it was."""
+        if time.monotonic() < self._due:
+            return False
+        self.save(notebook)
+        return True
 
     def save(self, notebook: dict[str, Any]) -> None:  # Any: the notebook format
         """Save now: a reader sees the old file or the whole new one."""

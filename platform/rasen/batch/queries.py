@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from rasen.batch.start import read_start
+from rasen.batch.live import read_live
+from rasen.batch.start import read_start, step_parameters
 from rasen.errors import RasenError
 from rasen.pipeline_graph import topological_order
-from rasen.release import read_release
+from rasen.release import Release, read_release
 from rasen.settings import Settings
-from rasen.store import open_store
-from rasen.tracking.index import DeploymentRow, Index
-from rasen.tracking.keys import QUALIFY_STEP
-from rasen.tracking.records import Start, StepResult, Verdict
-from rasen.tracking.results import counted_attempt
+from rasen.store import Store, open_store
+from rasen.tracking.index import DeploymentRow, Index, RunRow
+from rasen.tracking.keys import QUALIFY_STEP, run_prefix
+from rasen.tracking.records import LiveStep, Start, StepResult, Verdict
+from rasen.tracking.results import Attempt, counted_attempt, read_attempts
 from rasen.tracking.signature import load_trust
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParameterDetails:
+    """The value of a step's parameter, and the layer that it came from."""
+
+    value: Any  # Any: JSON
+    layer: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepDetails:
-    """One step of a run; `verdict` is `None` while it waits or runs."""
+    """One step of a run; `verdict` is `None` while it waits or runs.
+
+    `attempt` and `result` are of the attempt that counts: the last of `attempts`, or that of the run `reused_from`.
+    `live` is where the step is, while it runs.
+    """
 
     step: str
     attempt: int | None
     verdict: Verdict | None
     result: StepResult | None
+    attempts: tuple[Attempt, ...]
+    reused_from: str | None
+    live: LiveStep | None
+    parameters: dict[str, ParameterDetails]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +53,7 @@ class RunDetails:
     start: Start
     verdict: Verdict | None
     error: str | None
+    seconds: float | None
     steps: tuple[StepDetails, ...]
     decisions: tuple[DeploymentRow, ...]
 
@@ -46,8 +65,17 @@ def open_index(settings: Settings) -> Index:
     return index
 
 
+def find_run(settings: Settings, beginning: str) -> RunRow:
+    """Return the one run whose id begins, or whose digest begins, with `beginning`.
+
+    Raises:
+        NotFound: There is none, or more than one.
+    """
+    return open_index(settings).find_run(beginning)
+
+
 def describe_run(settings: Settings, beginning: str) -> RunDetails:
-    """Return the run whose id begins or ends with `beginning`.
+    """Return the run whose id begins, or whose digest begins, with `beginning`.
 
     Raises:
         NotFound: There is none, or more than one.
@@ -56,23 +84,26 @@ def describe_run(settings: Settings, beginning: str) -> RunDetails:
     index = open_index(settings)
     row = index.find_run(beginning)
     start = read_start(store, row.pipeline, row.run).start
-    try:
-        release = read_release(
-            store, load_trust(settings), row.pipeline, row.release, environment=settings.environment
-        )
-        names = list(topological_order(release.spec))
-    except RasenError:  # a release that is no longer trusted can still be looked at
-        names = store.children(f"runs/{row.pipeline}/{row.run}/")
+    release = trusted_release(settings, store, start)
+    parameters = _parameters(release, start)
+    live = {} if row.verdict else {step.step: step for step in read_live(store, row.pipeline, row.run)}
     steps = []
-    for name in dict.fromkeys([*names, QUALIFY_STEP]):
-        attempt = counted_attempt(store, start, name)
-        if name == QUALIFY_STEP and attempt is None:
-            continue
-        result = attempt.result if attempt else None
-        verdict = result.verdict if result else (Verdict.SKIPPED if row.verdict and attempt is None else None)
+    for name in steps_of(store, start, release):
+        reused_from = start.reuses.get(name)
+        attempts = attempts_of(store, start, name)
+        last = attempts[-1] if attempts else None
+        result = last.result if last else None
+        verdict = result.verdict if result else (Verdict.SKIPPED if row.verdict and last is None else None)
         steps.append(
             StepDetails(
-                step=name, attempt=attempt.number if attempt else None, verdict=verdict, result=result
+                step=name,
+                attempt=last.number if last else None,
+                verdict=verdict,
+                result=result,
+                attempts=tuple(attempts),
+                reused_from=reused_from,
+                live=live.get(name) if result is None else None,
+                parameters=parameters.get(name, {}),
             )
         )
     return RunDetails(
@@ -80,6 +111,49 @@ def describe_run(settings: Settings, beginning: str) -> RunDetails:
         start=start,
         verdict=row.verdict,
         error=row.error,
+        seconds=row.seconds,
         steps=tuple(steps),
         decisions=tuple(one for one in index.deployments(limit=1000) if one.run == row.run),
     )
+
+
+def trusted_release(settings: Settings, store: Store, start: Start) -> Release | None:
+    """Return the release of a run, or `None` when it is gone or no longer trusted: the run can still be looked at."""
+    try:
+        return read_release(
+            store, load_trust(settings), start.pipeline, start.release, environment=settings.environment
+        )
+    except RasenError:
+        return None
+
+
+def steps_of(store: Store, start: Start, release: Release | None) -> list[str]:
+    """Return the steps of a run in the order of execution, the qualification last if it has begun."""
+    begun = store.children(run_prefix(start.pipeline, start.run))
+    names = list(topological_order(release.spec)) if release is not None else begun
+    qualified = QUALIFY_STEP in begun or QUALIFY_STEP in start.reuses
+    return [*(name for name in names if name != QUALIFY_STEP), *([QUALIFY_STEP] if qualified else [])]
+
+
+def attempts_of(store: Store, start: Start, step: str) -> list[Attempt]:
+    """Return all attempts of a step, of this run or of the one whose result it reuses, in order."""
+    newest = counted_attempt(store, start, step)
+    if newest is None:
+        return []
+    run = start.reuses.get(step, start.run)
+    return read_attempts(store, start.pipeline, run, step, newest.number)
+
+
+def _parameters(release: Release | None, start: Start) -> dict[str, dict[str, ParameterDetails]]:
+    if release is None:
+        return {}
+    try:
+        resolved = step_parameters(release, start)
+    except RasenError:  # what was right when the run began is no longer understood
+        return {}
+    return {
+        step: {
+            name: ParameterDetails(value=value, layer=one.layers[name]) for name, value in one.values.items()
+        }
+        for step, one in resolved.items()
+    }

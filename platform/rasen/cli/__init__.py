@@ -13,7 +13,20 @@ from importlib.metadata import entry_points
 import typer
 from rich.console import Console
 
-from rasen.cli import demo, deployments, notebook, register, run, runs, tables, up
+from rasen.cli import (
+    cancel,
+    compare,
+    demo,
+    deployments,
+    logs,
+    notebook,
+    register,
+    run,
+    runs,
+    show,
+    tables,
+    up,
+)
 from rasen.errors import PlatformFailed, RasenError
 
 __all__ = ["build_app", "main"]
@@ -29,7 +42,7 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (register, run, runs, notebook, deployments, tables, up, demo):
+    for module in (register, run, runs, show, logs, cancel, compare, notebook, deployments, tables, up, demo):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
         try:

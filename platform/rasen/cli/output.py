@@ -74,6 +74,11 @@ def show_metrics(metrics: dict[str, float], *, most: int = 6) -> str:
     return escape("  ".join(shown) + (" …" if len(metrics) > most else ""))
 
 
+def short_run(run: str) -> str:
+    """Return the part of a run's id that tells it from others; every command that takes a run takes it."""
+    return run.rpartition("-")[2]
+
+
 def show_time(at: datetime | None) -> str:
     """Return an instant in the reader's own time zone, to the second."""
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at is not None else ""

@@ -1,7 +1,9 @@
-"""`rasen runs`, `rasen show`, `rasen reindex`: what ran, and how it ended."""
+"""`rasen runs`, `rasen reindex`: what ran, and how it ended."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -13,21 +15,34 @@ from rasen.cli.output import (
     console,
     print_json,
     print_table,
+    short_run,
+    show_duration,
     show_metrics,
+    show_time,
 )
 from rasen.settings import load_settings
+from rasen.tracking.index import RunRow
+
+_WHEN = "2026-01-31, 2026-01-31T04:10, or a time back from now: 90s, 20m, 2h, 3d"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add this file's commands to `app`."""
     app.command("runs")(list_runs)
-    app.command("show")(show_run)
     app.command("reindex")(reindex)
 
 
 def list_runs(
     pipeline: Annotated[str | None, typer.Argument(help="only this pipeline")] = None,
     verdict: Annotated[str | None, typer.Option(help="only this verdict, such as failed, or running")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="WHEN", help=f"only runs started from then on: {_WHEN}")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="WHEN", help="only runs started before then; a date means the end of that day"),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
     *,
     as_json: JsonFlag = False,
@@ -39,72 +54,60 @@ def list_runs(
     known = [*(one.value for one in Verdict), "running"]
     if verdict is not None and verdict not in known:
         raise InvalidInput(f"--verdict {verdict!r} is none; choose from {', '.join(known)}")
+    now = datetime.now(tz=UTC)
+    first = parse_when("--since", since, now=now) if since is not None else None
+    last = parse_when("--until", until, now=now, end_of_day=True) if until is not None else None
     from rasen.batch.queries import open_index
 
-    rows = open_index(load_settings()).runs(pipeline=pipeline, verdict=verdict, limit=limit)
+    rows = open_index(load_settings()).runs(
+        pipeline=pipeline, verdict=verdict, since=first, until=last, limit=limit
+    )
     if as_json:
         print_json(rows)
         return
     print_table(
         "",
-        ("run", "pipeline", "verdict", "metrics or error"),
+        ("run", "pipeline", "started", "duration", "verdict", "metrics or error"),
         [
             (
-                row.run,
+                short_run(row.run),
                 escape(row.pipeline) + (" [yellow](dev)[/yellow]" if row.origin == "workspace" else ""),
+                show_time(row.started_at),
+                show_duration(row.seconds),
                 colour_verdict(row.verdict),
-                show_metrics(row.metrics) if row.metrics else escape((row.error or "")[:100]),
+                _outcome(row),
             )
             for row in rows
         ],
     )
 
 
-def show_run(
-    run: Annotated[str, typer.Argument(help="id of the run, or enough of its beginning or end")],
-    *,
-    as_json: JsonFlag = False,
-) -> None:
-    """Show one run: its steps, verdicts, metrics, files, and what was decided about its model."""
-    from rasen.batch.queries import describe_run
-    from rasen.tracking.keys import step_prefix
+def parse_when(option: str, text: str, *, now: datetime, end_of_day: bool = False) -> datetime:
+    """Return the instant that somebody typed; without an offset it is in the zone of this machine.
 
-    settings = load_settings()
-    details = describe_run(settings, run)
-    if as_json:
-        print_json(details)
-        return
-    start = details.start
-    out = console()
-    out.print(f"[bold]{escape(start.pipeline)}[/bold]  {details.run}  {colour_verdict(details.verdict)}")
-    out.print(f"release {escape(start.release)} ({start.origin}), environment {start.environment}")
-    if start.parameters:
-        out.print("asked for with " + escape(", ".join(f"{k}={v!r}" for k, v in start.parameters.items())))
-    for step in details.steps:
-        seconds = f"{step.result.seconds:.1f} s" if step.result else ""
-        out.print(f"\n[bold]{step.step}[/bold]  {colour_verdict(step.verdict)}  {seconds}")
-        if step.result is None:
-            continue
-        metrics = {metric.name: metric.value for metric in step.result.metrics if not metric.slice}
-        if metrics:
-            out.print("  " + show_metrics(metrics, most=20))
-        if step.result.error is not None:
-            where = f"cell {step.result.cell}: " if step.result.cell is not None else ""
-            out.print(
-                f"  [red]{where}{escape(step.result.error.name)}[/red]: {escape(step.result.error.message)}"
-            )
-        prefix = step_prefix(start.pipeline, details.run, step.step, step.attempt or 1)
-        out.print(f"  {escape(str(settings.store_dir / prefix))}", soft_wrap=True)
-        for file in step.result.files:
-            name = escape(file.key.removeprefix(prefix))
-            out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
-    if details.error:
-        out.print(f"\n[red]{escape(details.error)}[/red]")
-    for decision in details.decisions:
-        out.print(
-            f"\ndecision {decision.number} of endpoint {decision.endpoint}: [bold]{decision.action}[/bold], "
-            f"{escape(decision.reason)}"
-        )
+    Args:
+        option: What it was typed after, for the message.
+        text: An ISO date or time, or a duration back from now.
+        now: The instant that durations count back from, aware.
+        end_of_day: Whether a date stands for its end, as it does after "until".
+
+    Raises:
+        InvalidInput: It is neither.
+    """
+    from rasen.errors import InvalidInput
+    from rasen.pipeline_values import parse_duration
+
+    try:
+        return now - parse_duration(text.strip())
+    except ValueError:
+        pass
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is no time; write {_WHEN}") from None
+    if end_of_day and _DATE.fullmatch(text.strip()):
+        at += timedelta(days=1)
+    return at.astimezone()
 
 
 def reindex() -> None:
@@ -117,3 +120,12 @@ def reindex() -> None:
     index = Index(settings.index_file)
     count = index.rebuild(open_store(settings), load_trust(settings), environment=settings.environment)
     console().print(f"{count} runs indexed")
+
+
+def _outcome(row: RunRow) -> str:
+    resumed = f"[dim]resumes {short_run(row.resumes)}[/dim]  " if row.resumes else ""
+    if row.metrics:
+        return resumed + show_metrics(row.metrics)
+    where = f"{row.step}: " if row.step and row.error else ""
+    error = " ".join((row.error or "").split())
+    return resumed + escape(where + (error if len(error) <= 100 else error[:99] + "…"))

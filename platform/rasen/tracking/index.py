@@ -19,19 +19,21 @@ from filelock import FileLock, Timeout
 
 from rasen.errors import NotFound, ObjectNotFound, RasenError
 from rasen.store import Store
-from rasen.tracking.ids import instant_of
+from rasen.tracking.ids import instant_of, run_id
 from rasen.tracking.keys import deployment_key, end_key, manifest_key, result_key, start_key
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import End, LedgerRecord, Manifest, Start, StepResult, Verdict
 from rasen.tracking.signature import Role, TrustStore, read_signed
 
-_LAYOUT = 1
+_LAYOUT = 2
+_STAMP_CHARACTERS = len("20260131T041000000Z")  # ids of runs begin with their instant, so they sort by it
 _WAIT_SECONDS = 10.0
 _TABLES = """
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, release_id TEXT NOT NULL, origin TEXT NOT NULL,
     deploy INTEGER NOT NULL, trigger_key TEXT NOT NULL, started_at TEXT NOT NULL, verdict TEXT, ended_at TEXT,
-    step TEXT, error TEXT, metrics TEXT NOT NULL DEFAULT '{}', has_model INTEGER NOT NULL DEFAULT 0
+    step TEXT, error TEXT, metrics TEXT NOT NULL DEFAULT '{}', has_model INTEGER NOT NULL DEFAULT 0,
+    resumes TEXT, begun_at TEXT NOT NULL, seconds REAL
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_pipeline ON runs (pipeline, run);
 CREATE INDEX runs_open ON runs (run) WHERE verdict IS NULL;
@@ -44,13 +46,20 @@ CREATE TABLE deployments (
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """One run as lists show it; `verdict` is `None` while it has no end."""
+    """One run as lists show it; `verdict` is `None` while it has no end.
+
+    `started_at` is the instant in the run's id, which a schedule may have set. `begun_at` is when its start was
+    written, and `seconds` how long after that its end was, both by the store's clock.
+    """
 
     run: str
     pipeline: str
     release: str
     origin: str
     started_at: datetime
+    begun_at: datetime
+    seconds: float | None
+    resumes: str | None
     verdict: Verdict | None
     ended_at: datetime | None
     step: str | None
@@ -74,10 +83,16 @@ class DeploymentRow:
 
 
 class Index:
-    """Lists of runs and deployments."""
+    """Lists of runs and deployments.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        wait_seconds: How long to wait for another process that is catching up.
+    """
+
+    def __init__(self, path: Path, *, wait_seconds: float = _WAIT_SECONDS) -> None:
         self.path = path
+        self._wait_seconds = wait_seconds
 
     def catch_up(self, store: Store, trust: TrustStore, *, environment: str) -> bool:
         """Read what is new in the store; return whether this process was the writer.
@@ -86,7 +101,7 @@ class Index:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path.with_suffix(".lock"), timeout=_WAIT_SECONDS):
+            with FileLock(self.path.with_suffix(".lock"), timeout=self._wait_seconds):
                 if not self._usable():
                     self._rebuild(store, trust, environment)
                 else:
@@ -103,14 +118,24 @@ class Index:
             return self._rebuild(store, trust, environment)
 
     def runs(
-        self, *, pipeline: str | None = None, verdict: str | None = None, limit: int = 50
+        self,
+        *,
+        pipeline: str | None = None,
+        verdict: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 50,
     ) -> list[RunRow]:
-        """Return the newest runs, newest first."""
+        """Return the newest runs, newest first; those that started from `since` on and before `until`, both aware."""
         conditions: dict[str, str | None] = {}
         if pipeline:
             conditions["pipeline IS ?"] = pipeline
         if verdict:
             conditions["verdict IS ?"] = None if verdict == "running" else verdict
+        if since:
+            conditions["run >= ?"] = run_id(since, "")[:_STAMP_CHARACTERS]
+        if until:
+            conditions["run < ?"] = run_id(until, "")[:_STAMP_CHARACTERS]
         clause = " WHERE " + " AND ".join(conditions) if conditions else ""
         rows = self._select(
             f"SELECT * FROM runs{clause} ORDER BY run DESC LIMIT ?",  # noqa: S608 - the clause is made of constants
@@ -192,7 +217,7 @@ def _fill(database: sqlite3.Connection, store: Store, trust: TrustStore, environ
     for pipeline in store.children("starts/"):
         newest = database.execute("SELECT max(run) FROM runs WHERE pipeline = ?", (pipeline,)).fetchone()[0]
         for stat in store.list(f"starts/{pipeline}/", after=start_key(pipeline, newest) if newest else ""):
-            _add_start(database, Start.from_bytes(store.read(stat.key), source=stat.key))
+            _add_start(database, Start.from_bytes(store.read(stat.key), source=stat.key), stat.updated_at)
     for run, pipeline in database.execute("SELECT run, pipeline FROM runs WHERE verdict IS NULL").fetchall():
         _add_end(database, store, trust, pipeline, run, environment)
     for endpoint in store.children("endpoints/"):
@@ -205,10 +230,10 @@ def _fill(database: sqlite3.Connection, store: Store, trust: TrustStore, environ
             _add_deployment(database, LedgerRecord.from_bytes(payload, source=stat.key))
 
 
-def _add_start(database: sqlite3.Connection, start: Start) -> None:
+def _add_start(database: sqlite3.Connection, start: Start, begun_at: datetime) -> None:
     database.execute(
-        "INSERT OR IGNORE INTO runs (run, pipeline, release_id, origin, deploy, trigger_key, started_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO runs (run, pipeline, release_id, origin, deploy, trigger_key, started_at, resumes, "
+        "begun_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             start.run,
             start.pipeline,
@@ -217,6 +242,8 @@ def _add_start(database: sqlite3.Connection, start: Start) -> None:
             start.deploy,
             start.trigger,
             instant_of(start.run).isoformat(),
+            start.resumes,
+            begun_at.isoformat(),
         ),
     )
 
@@ -228,7 +255,8 @@ def _add_end(
     has_model = False
     step: str | None = None
     error: str | None = None
-    if store.stat(manifest_key(pipeline, run)) is not None:
+    written = store.stat(manifest_key(pipeline, run))
+    if written is not None:
         try:
             manifest = read_manifest(store, trust, pipeline, run, environment=environment).manifest
         except RasenError as refused:
@@ -247,9 +275,13 @@ def _add_end(
         except ObjectNotFound:
             return
         verdict, ended_at, step, error = end.verdict, end.ended_at, end.step, end.error
+        written = store.stat(key)
+    begun = database.execute("SELECT begun_at FROM runs WHERE run = ?", (run,)).fetchone()[0]
+    seconds = (written.updated_at - datetime.fromisoformat(begun)).total_seconds() if written else None
     database.execute(
-        "UPDATE runs SET verdict = ?, ended_at = ?, step = ?, error = ?, metrics = ?, has_model = ? WHERE run = ?",
-        (verdict.value, ended_at.isoformat(), step, error, json.dumps(metrics), has_model, run),
+        "UPDATE runs SET verdict = ?, ended_at = ?, step = ?, error = ?, metrics = ?, has_model = ?, seconds = ? "
+        "WHERE run = ?",
+        (verdict.value, ended_at.isoformat(), step, error, json.dumps(metrics), has_model, seconds, run),
     )
 
 
@@ -290,6 +322,9 @@ def _run_row(row: Any) -> RunRow:  # Any: sqlite3.Row has no types
         release=row["release_id"],
         origin=row["origin"],
         started_at=datetime.fromisoformat(row["started_at"]),
+        begun_at=datetime.fromisoformat(row["begun_at"]),
+        seconds=row["seconds"],
+        resumes=row["resumes"],
         verdict=Verdict(row["verdict"]) if row["verdict"] else None,
         ended_at=datetime.fromisoformat(row["ended_at"]) if row["ended_at"] else None,
         step=row["step"],

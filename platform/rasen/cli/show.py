@@ -1,0 +1,128 @@
+"""`rasen show`: one run with all that is known of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from rasen.batch.plain_text import clean_line
+from rasen.cli.output import (
+    JsonFlag,
+    colour_verdict,
+    console,
+    print_json,
+    show_bytes,
+    show_duration,
+    show_metrics,
+    show_time,
+)
+from rasen.settings import load_settings
+from rasen.tracking.keys import step_prefix
+from rasen.tracking.records import LiveStep, StepResult
+
+if TYPE_CHECKING:
+    from rasen.batch.queries import RunDetails, StepDetails
+    from rasen.settings import Settings
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("show")(show_run)
+
+
+def show_run(
+    run: Annotated[str, typer.Argument(help="id of the run, or enough of its beginning or of its last part")],
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show one run: its steps, verdicts, parameters, metrics, files, and what was decided about its model."""
+    from rasen.batch.queries import describe_run
+
+    settings = load_settings()
+    details = describe_run(settings, run)
+    if as_json:
+        print_json(details)
+        return
+    start = details.start
+    out = console()
+    took = f"  {show_duration(details.seconds)}" if details.seconds is not None else ""
+    out.print(
+        f"[bold]{escape(start.pipeline)}[/bold]  {details.run}  {colour_verdict(details.verdict)}{took}"
+    )
+    out.print(f"release {escape(start.release)} ({start.origin}), environment {start.environment}")
+    if start.parameters:
+        out.print("asked for with " + escape(", ".join(f"{k}={v!r}" for k, v in start.parameters.items())))
+    if start.resumes:
+        out.print(f"resumes {start.resumes}")
+    for step in details.steps:
+        _show_step(out, settings, details, step)
+    if details.error:
+        out.print(f"\n[red]{escape(details.error)}[/red]")
+    for decision in details.decisions:
+        out.print(
+            f"\ndecision {decision.number} of endpoint {decision.endpoint} at {show_time(decision.decided_at)}: "
+            f"[bold]{decision.action}[/bold], {escape(decision.reason)}"
+        )
+
+
+def _show_step(out: Console, settings: Settings, details: RunDetails, step: StepDetails) -> None:
+    verdict = colour_verdict(step.verdict) if step.verdict or step.attempt else "[dim]waiting[/dim]"
+    out.print(f"\n[bold]{escape(step.step)}[/bold]  {verdict}{_cost(step.result)}")
+    if step.reused_from:
+        out.print(f"  reused from run {step.reused_from}")
+    if step.live is not None:
+        out.print(f"  {_where(step.live)}", soft_wrap=True)
+    if len(step.attempts) > 1:
+        for attempt in step.attempts:
+            ended = attempt.result
+            how = colour_verdict(ended.verdict) if ended else "[yellow]left no result[/yellow]"
+            if ended is None and attempt is step.attempts[-1] and details.verdict is None:
+                how = colour_verdict(None)
+            out.print(f"  attempt {attempt.number}  {how}{_cost(ended)}{_error(ended)}", soft_wrap=True)
+    if step.parameters:
+        given = ", ".join(
+            f"{escape(f'{name}={one.value!r}')}"
+            + ("" if one.layer == "cell default" else f" [dim]({one.layer})[/dim]")
+            for name, one in step.parameters.items()
+        )
+        out.print(f"  {given}", soft_wrap=True)
+    if step.result is None:
+        return
+    metrics = {metric.name: metric.value for metric in step.result.metrics if not metric.slice}
+    if metrics:
+        out.print("  " + show_metrics(metrics, most=20))
+    if len(step.attempts) <= 1 and step.result.error is not None:
+        out.print(_error(step.result), soft_wrap=True)
+    run = step.reused_from or details.run
+    prefix = step_prefix(details.start.pipeline, run, step.step, step.attempt or 1)
+    out.print(f"  {escape(str(settings.store_dir / prefix))}", soft_wrap=True)
+    for file in step.result.files:
+        name = escape(file.key.removeprefix(prefix))
+        out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
+
+
+def _cost(result: StepResult | None) -> str:
+    if result is None:
+        return ""
+    peak = f", peak {show_bytes(result.peak_bytes)}" if result.peak_bytes else ""
+    cpu = f", {show_duration(result.cpu_seconds)} of CPU" if result.cpu_seconds else ""
+    return f"  {show_duration(result.seconds)}{peak}{cpu}"
+
+
+def _error(result: StepResult | None) -> str:
+    if result is None or result.error is None:
+        return ""
+    where = f"cell {result.cell}: " if result.cell is not None else ""
+    return f"  [red]{where}{escape(result.error.name)}[/red]: {escape(clean_line(result.error.message, most=2000))}"
+
+
+def _where(live: LiveStep) -> str:
+    if live.cell is None:
+        return f"[cyan]{live.phase}[/cyan] for {show_duration(live.seconds)}"
+    memory = f", {show_bytes(live.memory_bytes)}" if live.memory_bytes else ""
+    last = f"  [dim]{escape(clean_line(live.last_line))}[/dim]" if live.last_line else ""
+    done = f"cell {live.cell + 1} of {live.cells}" if live.phase == "running" else live.phase
+    return f"[cyan]{done}[/cyan], {show_duration(live.seconds)}{memory}{last}"

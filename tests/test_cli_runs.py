@@ -1,0 +1,433 @@
+"""The commands about runs, over one home with real ones: successes, a failure, one at work."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rasen.batch.cancellation import is_cancel_requested
+from rasen.batch.execute import Executed, execute, resume, start_wish
+from rasen.batch.live import read_live
+from rasen.cli import build_app
+from rasen.cli.runs import parse_when
+from rasen.data.warehouse import EmbeddedWarehouse
+from rasen.errors import InvalidInput, NotFound
+from rasen.settings import Settings, load_settings
+from rasen.store import open_store
+from rasen.tracking.ids import instant_of
+from rasen.tracking.records import Verdict
+from stand.pipelines import write_pipeline
+from stand.platform_process import rasen, start_rasen
+
+READ = (
+    "import rasen\n"
+    "numbers = rasen.read_sql('SELECT x FROM numbers WHERE x >= @n', {'n': n})\n"
+    "print(f'read {len(numbers)} rows')\n"
+    "rasen.save_table('doubled', numbers * 2)"
+)
+TRAIN = (
+    "import sys, rasen\n"
+    "print('training', file=sys.stderr)\n"
+    "rmse = 1 / (2 - n) + 0.5\n"
+    "rasen.log_metrics(rmse=rmse)\n"
+    "rasen.log_metrics(rmse=rmse * 2, slice={'origin': 'JFK'})\n"
+    "rmse"
+)
+WAIT = (
+    "import pathlib, time\n"
+    "for number in range(3): print(f'line {number}', flush=True)\n"
+    "print('50%', end='', flush=True)\n"
+    "while not pathlib.Path(flag).exists(): time.sleep(0.05)\n"
+    "print('\\r100%')\n"
+    "print('done waiting')"
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The runs by what became of them."""
+
+    settings: Settings
+    first: Executed
+    second: Executed
+    failed: Executed
+    resumed: Executed
+    other: Executed
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("runs")
+    settings = load_settings(home=folder / "home")
+    toy = write_pipeline(folder / "toy", {"read": [READ], "train": [TRAIN]}, parameters="n: int = 1")
+    load_numbers(settings, folder, 10)
+    first = run(settings, toy)
+    (toy / "train.ipynb").write_text((toy / "train.ipynb").read_text().replace("+ 0.5", "+ 0.25"))
+    load_numbers(settings, folder, 20)
+    second = run(settings, toy, "n=0")
+    failed = run(settings, toy, "n=2")
+    # Resumed with other code, so that the step that failed succeeds and the one before is taken over.
+    (toy / "train.ipynb").write_text((toy / "train.ipynb").read_text().replace("2 - n", "3 - n"))
+    resumed = resume(
+        settings,
+        failed.run,
+        folder=toy,
+        release_id=None,
+        from_step=None,
+        deploy=None,
+        observe=lambda _event: None,
+    )
+    other = run(settings, write_pipeline(folder / "other", {"only": ["'nothing'"]}))
+    assert [one.verdict for one in (first, second, failed, resumed, other)] == [
+        Verdict.SUCCEEDED,
+        Verdict.SUCCEEDED,
+        Verdict.FAILED,
+        Verdict.SUCCEEDED,
+        Verdict.SUCCEEDED,
+    ]
+    return Home(settings, first, second, failed, resumed, other)
+
+
+def load_numbers(settings: Settings, folder: Path, count: int) -> None:
+    file = folder / "numbers.csv"
+    file.write_text("x\n" + "\n".join(map(str, range(count))) + "\n")
+    EmbeddedWarehouse(settings.warehouse_dir).load_table("numbers", [file], source=file.name)
+
+
+def run(settings: Settings, folder: Path, *typed: str) -> Executed:
+    return execute(
+        settings,
+        str(folder),
+        dev=True,
+        release_id=None,
+        given={},
+        typed=typed,
+        deploy=False,
+        request=None,
+        by="tests",
+        now=datetime.now(tz=UTC),
+        observe=lambda _event: None,
+    )
+
+
+@pytest.fixture
+def ask(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return what a command answers; an error of ours is raised."""
+    monkeypatch.setenv("RASEN_HOME", str(home.settings.home))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> str:
+        done = CliRunner().invoke(build_app(), list(arguments))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    return call
+
+
+def digest(executed: Executed) -> str:
+    return executed.run.rpartition("-")[2]
+
+
+# runs
+
+
+def test_runs_are_listed_with_what_people_need(home: Home, ask: Callable[..., str]) -> None:
+    lines = [line.rstrip() for line in ask("runs", "toy").splitlines()]
+    assert lines[0].split() == ["run", "pipeline", "started", "duration", "verdict", "metrics", "or", "error"]
+    assert [line.split()[0] for line in lines[1:]] == [
+        digest(one) for one in (home.resumed, home.failed, home.second, home.first)
+    ]
+    local = f"{instant_of(home.first.run).astimezone():%Y-%m-%d %H:%M:%S}"
+    assert re.search(rf"toy \(dev\)\s+{local}\s+\d+(\.\d)? s\s+succeeded\s+rmse 1.5$", lines[4])
+    assert re.search(r"failed\s+train: ZeroDivisionError: division by zero$", lines[2])
+    assert re.search(rf"succeeded\s+resumes {digest(home.failed)}  rmse 1.25$", lines[1])
+    for word in lines[1:]:
+        assert json.loads(ask("show", word.split()[0], "--json"))["start"]["pipeline"] == "toy"
+
+
+def test_runs_are_filtered(home: Home, ask: Callable[..., str]) -> None:
+    def runs(*options: str) -> list[str]:
+        return [row["run"] for row in json.loads(ask("runs", "--json", *options))]
+
+    assert runs("--verdict", "failed") == [home.failed.run]
+    assert runs("other") == [home.other.run]
+    assert runs("toy", "--limit", "1") == [home.resumed.run]
+    assert runs("toy", "--since", instant_of(home.second.run).isoformat()) == [
+        home.resumed.run,
+        home.failed.run,
+        home.second.run,
+    ]
+    assert runs("toy", "--until", instant_of(home.second.run).isoformat()) == [home.first.run]
+    assert runs("--since", "1d", "--until", "12h") == []
+    assert len(runs("--until", f"{datetime.now().astimezone():%Y-%m-%d}")) == 5, "the day is included"
+    with pytest.raises(InvalidInput, match="'soon' is no time; write 2026-01-31"):
+        ask("runs", "--since", "soon")
+    with pytest.raises(InvalidInput, match="'fine' is none; choose from succeeded"):
+        ask("runs", "--verdict", "fine")
+
+
+def test_times_are_read_as_people_mean_them() -> None:
+    now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert parse_when("--since", "2h", now=now) == now - timedelta(hours=2)
+    assert parse_when("--since", "2026-01-30T10:00+09:00", now=now) == datetime(2026, 1, 30, 1, tzinfo=UTC)
+    day = datetime(2026, 1, 30).astimezone()
+    assert parse_when("--since", "2026-01-30", now=now) == day
+    assert parse_when("--until", "2026-01-30", now=now, end_of_day=True) == day + timedelta(days=1)
+    assert parse_when("--until", "2026-01-30T04:00", now=now, end_of_day=True) == day + timedelta(hours=4)
+
+
+# show
+
+
+def test_a_run_is_shown_with_what_it_cost_and_was_given(home: Home, ask: Callable[..., str]) -> None:
+    shown = ask("show", digest(home.second))
+    assert re.search(r"^toy  \S+  succeeded  \d", shown)
+    assert "asked for with n=0" in shown
+    assert re.search(r"^read  succeeded  \d+(\.\d)? s, peak \d+ MB, \d\.\d s of CPU$", shown, re.MULTILINE)
+    assert "  n=0 (request)" in shown
+    assert "rmse 0.75" in shown
+    assert str(home.settings.store_dir) in shown
+    found = json.loads(ask("show", home.second.run, "--json"))
+    assert found["steps"][0]["parameters"] == {"n": {"value": 0, "layer": "request"}}
+    assert found["steps"][0]["result"]["peak_bytes"] > 1_000_000
+    assert found["seconds"] > 0
+
+
+def test_a_resumed_run_says_what_it_took_over(home: Home, ask: Callable[..., str]) -> None:
+    shown = ask("show", home.resumed.run)
+    assert f"resumes {home.failed.run}" in shown
+    assert re.search(rf"^read  succeeded .*\n  reused from run {home.failed.run}$", shown, re.MULTILINE)
+    assert f"/runs/toy/{home.failed.run}/read/1\n" in shown, "its files lie where they were written"
+    steps = {step["step"]: step for step in json.loads(ask("show", home.resumed.run, "--json"))["steps"]}
+    assert (steps["read"]["reused_from"], steps["train"]["reused_from"]) == (home.failed.run, None)
+
+
+def test_a_failed_run_shows_its_cell(home: Home, ask: Callable[..., str]) -> None:
+    shown = ask("show", home.failed.run)
+    assert "cell 2: ZeroDivisionError: division by zero" in shown
+    with pytest.raises(NotFound, match="`rasen runs` lists them"):
+        ask("show", "2019")
+
+
+# logs
+
+
+def test_logs_hold_what_the_cells_printed(home: Home, ask: Callable[..., str]) -> None:
+    lines = ask("logs", digest(home.first)).splitlines()
+    assert lines[0] == "read  | ── cell 2: import rasen".replace("read  |", "read |")
+    assert "read | read 9 rows" in lines
+    assert lines.index("train | training") < lines.index("train | 1.5")
+    assert lines[-2] == "train | ── succeeded"
+    assert lines[-1] == f"toy  {home.first.run}  succeeded"
+
+
+def test_logs_of_one_step_have_no_prefix_and_show_the_error(home: Home, ask: Callable[..., str]) -> None:
+    printed = ask("logs", home.failed.run, "train")
+    assert "|" not in printed.splitlines()[0]
+    assert "rmse = 1 / (2 - n) + 0.25" in printed, "the traceback"
+    assert "ZeroDivisionError: division by zero" in printed
+    assert "\x1b" not in printed
+    assert printed.splitlines()[-2:] == ["── failed", f"toy  {home.failed.run}  failed"]
+
+
+def test_logs_for_programs(home: Home, ask: Callable[..., str]) -> None:
+    lines = [json.loads(line) for line in ask("logs", home.first.run, "--json").splitlines()]
+    assert {"step": "read", "attempt": 1, "cell": 2, "kind": "stdout", "text": "read 9 rows"} in lines
+    assert {"step": "train", "attempt": 1, "cell": 2, "kind": "stderr", "text": "training"} in lines
+    assert lines[-1] == {
+        "pipeline": "toy",
+        "run": home.first.run,
+        "verdict": "succeeded",
+        "unattended": False,
+    }
+
+
+def test_logs_of_what_was_taken_over_lead_to_where_it_ran(home: Home, ask: Callable[..., str]) -> None:
+    printed = ask("logs", home.resumed.run)
+    assert f"`rasen logs {home.failed.run} read`" in printed
+    assert "read 18 rows" not in printed
+    assert "read 18 rows" in ask("logs", home.resumed.run, "read")
+
+
+def test_logs_name_what_there_is(home: Home, ask: Callable[..., str]) -> None:
+    with pytest.raises(NotFound, match=r"has no step 'tran'.*train"):
+        ask("logs", home.first.run, "tran")
+    with pytest.raises(NotFound, match=r"step 'train' of run .* has no attempt 2"):
+        ask("logs", home.first.run, "train", "--attempt", "2")
+    assert "training" in ask("logs", home.first.run, "train", "--attempt", "1")
+    with pytest.raises(InvalidInput, match="exclude one another"):
+        ask("logs", home.first.run, "-f", "--attempt", "1")
+
+
+# compare
+
+
+def test_compare_shows_only_what_differs(home: Home, ask: Callable[..., str]) -> None:
+    text = ask("compare", digest(home.first), digest(home.second))
+    assert re.search(r"\nparameters\n  n\s+1\s+→\s+0\s*\n", text)
+    assert re.search(r"\n  rmse\s+1.5\s+→\s+0.75\s+-0.75 \(-50 %\)\s+better\s*\n", text)
+    assert re.search(r"\n  rmse origin=JFK\s+3\s+→\s+1.5\s+-1.5 \(-50 %\)\s+better\s*\n", text)
+    assert re.search(r"\n  read: \w+\s+[0-9a-f]{12}\s+→\s+[0-9a-f]{12}\s*\n    rows\s+9\s+→\s+20\s*\n", text)
+    assert re.search(r"\n    @n\s+1\s+→\s+0", text)
+    assert re.search(r"\n    x.max\s+9\s+→\s+19", text)
+    assert "doubled (saved)" in text
+    assert "-rmse = 1 / (2 - n) + 0.5\n+rmse = 1 / (2 - n) + 0.25" in text
+    assert "+# %%" not in text, "cells that did not change are context"
+    assert "libraries" not in text
+    assert "environment" not in text
+    assert re.search(r"\n  train -\s+succeeded\s+\d", text)
+
+
+def test_compare_for_programs(home: Home, ask: Callable[..., str]) -> None:
+    found: dict[str, Any] = json.loads(ask("compare", home.first.run, home.second.run, "--json"))
+    assert found["parameters"] == [{"name": "n", "left": 1, "right": 0}]
+    assert [change["name"] for change in found["origin"]] == ["release"]
+    rmse = next(metric for metric in found["metrics"] if not metric["slice"])
+    assert (rmse["difference"], rmse["percent"], rmse["direction"], rmse["better"]) == (
+        -0.75,
+        -50,
+        "minimize",
+        True,
+    )
+    assert [change["path"] for change in found["code"]] == ["train.ipynb"]
+    assert [table["saved"] for table in found["tables"]] == [False, True]
+    assert (found["versions"], found["versions_unknown"], found["code_unknown"]) == ([], None, None)
+
+
+def test_a_failed_run_can_be_compared(home: Home, ask: Callable[..., str]) -> None:
+    found = json.loads(ask("compare", home.second.run, home.failed.run, "--json"))
+    assert {"name": "verdict", "left": "succeeded", "right": "failed"} in found["origin"]
+    assert [(metric["name"], metric["right"]) for metric in found["metrics"]] == [("rmse", None)] * 2
+    train = next(step for step in found["steps"] if step["step"] == "train")
+    assert (train["left"]["verdict"], train["right"]["verdict"]) == ("succeeded", "failed")
+    assert train["right"]["error"] == "ZeroDivisionError: division by zero"
+    assert found["code"] == []
+    text = ask("compare", home.failed.run, home.resumed.run)
+    assert f"reused from {home.failed.run}" in text
+    assert re.search(rf"resumes\s+–\s+→\s+{home.failed.run}", text)
+
+
+def test_a_run_compared_with_itself_differs_in_nothing(home: Home, ask: Callable[..., str]) -> None:
+    assert "nothing differs" in ask("compare", home.first.run, home.first.run)
+
+
+def test_runs_of_two_pipelines_are_not_compared(home: Home, ask: Callable[..., str]) -> None:
+    with pytest.raises(InvalidInput, match=r"is of pipeline 'toy' and run .* of 'other'"):
+        ask("compare", home.first.run, home.other.run)
+
+
+# A run at work: follow it, look at it, cancel it.
+
+
+@pytest.fixture
+def working(home: Home, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
+    """Give a run whose step waits for a file, and end it afterwards."""
+    flag = tmp_path / "flag"
+    folder = write_pipeline(
+        tmp_path / "slow", {"wait": [f"flag = {str(flag)!r}\n{WAIT}"], "after": ["print('after')"]}
+    )
+    before = set(open_store(home.settings).children("starts/slow/"))
+    process = start_rasen(home.settings, "run", "--dev", folder)
+    try:
+        wait_for(lambda: set(open_store(home.settings).children("starts/slow/")) - before)
+        started = (set(open_store(home.settings).children("starts/slow/")) - before).pop()
+        run_id = started.removesuffix(".json")
+        wait_for(
+            lambda: [one for one in read_live(open_store(home.settings), "slow", run_id) if one.last_line]
+        )
+        yield process, run_id, flag
+    finally:
+        flag.touch()
+        process.communicate(timeout=60)
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until, "what was awaited did not come"
+        time.sleep(0.05)
+
+
+def test_a_run_at_work_is_followed_to_its_end(
+    home: Home, ask: Callable[..., str], working: tuple[subprocess.Popen[str], str, Path]
+) -> None:
+    _, run_id, flag = working
+    so_far = ask("logs", run_id)
+    assert so_far.splitlines()[-1] == f"slow  {run_id}  running"
+    assert "done waiting" not in so_far
+    following = start_rasen(home.settings, "logs", run_id, "-f")
+    assert following.stdout is not None
+    lines: list[str] = []
+    while not lines or "line 2" not in lines[-1]:
+        lines.append(following.stdout.readline().rstrip("\n"))
+        assert lines[-1], "it ended before the run"
+    assert following.poll() is None
+    assert lines[1:] == ["wait | line 0", "wait | line 1", "wait | line 2"]
+    shown = ask("show", run_id)
+    assert re.search(r"^  cell 3 of 3, \d", shown, re.MULTILINE)
+    assert re.search(r"^after  waiting", shown, re.MULTILINE)
+    assert "running" in ask("runs", "slow")
+    flag.touch()
+    rest, errors = following.communicate(timeout=60)
+    assert following.returncode == 0, errors
+    assert rest.splitlines() == [
+        "wait | 100%",
+        "wait | done waiting",
+        "wait | ── succeeded",
+        "after | ── cell 2: print('after')",
+        "after | after",
+        "after | ── succeeded",
+        f"slow  {run_id}  succeeded",
+    ]
+    assert not read_live(open_store(home.settings), "slow", run_id)
+
+
+def test_a_run_is_cancelled_from_elsewhere(
+    home: Home, ask: Callable[..., str], working: tuple[subprocess.Popen[str], str, Path]
+) -> None:
+    process, run_id, _ = working
+    store = open_store(home.settings)
+    assert not is_cancel_requested(store, "slow", run_id)
+    assert ask("cancel", run_id).splitlines() == ["asked to end", f"slow  {run_id}  cancelled"]
+    assert is_cancel_requested(store, "slow", run_id)
+    assert process.wait(30) == 130
+    with pytest.raises(InvalidInput, match=r"has ended already: cancelled; nothing was cancelled"):
+        ask("cancel", run_id)
+    assert "line 2" in ask("logs", run_id), "what it had printed was saved"
+
+
+def test_a_run_that_nobody_works_on_is_finished(home: Home, ask: Callable[..., str], tmp_path: Path) -> None:
+    folder = write_pipeline(tmp_path / "left", {"only": ["1"]})
+    store = open_store(home.settings)
+    _, start = start_wish(
+        home.settings,
+        store,
+        str(folder),
+        dev=True,
+        release_id=None,
+        given={},
+        typed=(),
+        deploy=False,
+        request=None,
+        by="tests",
+        now=datetime.now(tz=UTC),
+    )
+    followed = rasen(home.settings, "logs", start.run, "-f")
+    assert "nobody works on this run any more" in followed.stdout
+    assert json.loads(ask("cancel", start.run, "--no-wait", "--json"))["verdict"] is None
+    assert json.loads(ask("cancel", start.run, "--json"))["verdict"] == "cancelled"
+    assert json.loads(ask("runs", "left", "--json"))[0]["verdict"] == "cancelled"
+    later = run(home.settings, folder)
+    assert later.verdict is Verdict.SUCCEEDED, "the filed wish concerns one run and no request for another"
