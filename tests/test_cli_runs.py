@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from rasen.batch.cancellation import is_cancel_requested
 from rasen.batch.execute import Executed, execute, resume, start_wish
 from rasen.batch.live import read_live
+from rasen.batch.run_events import Observer, RunEvent
 from rasen.cli import build_app
+from rasen.cli.live_view import open_view
 from rasen.cli.runs import parse_when
 from rasen.data.warehouse import EmbeddedWarehouse
 from rasen.errors import InvalidInput, NotFound
@@ -53,6 +57,9 @@ WAIT = (
 )
 
 
+TERMINAL: dict[str, Any] = {"force_terminal": True, "width": 100, "height": 30, "color_system": "truecolor"}
+
+
 @dataclass(frozen=True)
 class Home:
     """The runs by what became of them."""
@@ -63,6 +70,8 @@ class Home:
     failed: Executed
     resumed: Executed
     other: Executed
+    screen: str
+    lines: str
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +80,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     settings = load_settings(home=folder / "home")
     toy = write_pipeline(folder / "toy", {"read": [READ], "train": [TRAIN]}, parameters="n: int = 1")
     load_numbers(settings, folder, 10)
-    first = run(settings, toy)
+    # The first run is watched on a terminal, the second where there is none.
+    screen, lines = io.StringIO(), io.StringIO()
+    with open_view(open_store(settings), as_json=False, out=Console(file=screen, **TERMINAL)) as view:
+        first = run(settings, toy, observe=view.observe)
     (toy / "train.ipynb").write_text((toy / "train.ipynb").read_text().replace("+ 0.5", "+ 0.25"))
     load_numbers(settings, folder, 20)
-    second = run(settings, toy, "n=0")
+    with open_view(open_store(settings), as_json=False, out=Console(file=lines, width=80)) as view:
+        second = run(settings, toy, "n=0", observe=view.observe)
     failed = run(settings, toy, "n=2")
     # Resumed with other code, so that the step that failed succeeds and the one before is taken over.
     (toy / "train.ipynb").write_text((toy / "train.ipynb").read_text().replace("2 - n", "3 - n"))
@@ -85,7 +98,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         release_id=None,
         from_step=None,
         deploy=None,
-        observe=lambda _event: None,
+        observe=ignore,
     )
     other = run(settings, write_pipeline(folder / "other", {"only": ["'nothing'"]}))
     assert [one.verdict for one in (first, second, failed, resumed, other)] == [
@@ -95,7 +108,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         Verdict.SUCCEEDED,
         Verdict.SUCCEEDED,
     ]
-    return Home(settings, first, second, failed, resumed, other)
+    return Home(
+        settings, first, second, failed, resumed, other, screen=screen.getvalue(), lines=lines.getvalue()
+    )
 
 
 def load_numbers(settings: Settings, folder: Path, count: int) -> None:
@@ -104,7 +119,11 @@ def load_numbers(settings: Settings, folder: Path, count: int) -> None:
     EmbeddedWarehouse(settings.warehouse_dir).load_table("numbers", [file], source=file.name)
 
 
-def run(settings: Settings, folder: Path, *typed: str) -> Executed:
+def ignore(_event: RunEvent) -> None:
+    pass
+
+
+def run(settings: Settings, folder: Path, *typed: str, observe: Observer = ignore) -> Executed:
     return execute(
         settings,
         str(folder),
@@ -116,7 +135,7 @@ def run(settings: Settings, folder: Path, *typed: str) -> Executed:
         request=None,
         by="tests",
         now=datetime.now(tz=UTC),
-        observe=lambda _event: None,
+        observe=observe,
     )
 
 
@@ -138,6 +157,30 @@ def ask(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def digest(executed: Executed) -> str:
     return executed.run.rpartition("-")[2]
+
+
+# The views, over a real run
+
+
+def test_a_run_is_watched_on_a_terminal(home: Home) -> None:
+    written = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", home.screen)
+    assert re.search(rf"toy  {home.first.run}  \d of 2 steps", written)
+    # A live record shows only in a step that takes long enough, so it is not asked for here.
+    assert re.search(r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] read ", written)
+    summary = written.splitlines()[-3:]
+    assert re.fullmatch(r"✓ read    succeeded  \d+(\.\d)? s  \d+ MB", summary[0].strip())
+    assert re.fullmatch(r"✓  train  succeeded  \d+(\.\d)? s  \d+ MB  rmse 1.5", summary[1].strip())
+    assert re.fullmatch(r"2 succeeded in \d+(\.\d)? s", summary[2].strip())
+
+
+def test_a_run_is_watched_in_lines(home: Home) -> None:
+    lines = [line[9:] for line in home.lines.splitlines()]
+    assert lines[0] == f"toy {home.second.run}: 2 steps"
+    assert lines[1] == "read: begins"
+    assert re.fullmatch(r"read: succeeded in \d+(\.\d)? s, peak \d+ MB", lines[2])
+    assert lines[3] == "train: begins"
+    assert re.fullmatch(r"train: succeeded in \d+(\.\d)? s, peak \d+ MB, rmse 0.75", lines[4])
+    assert len(lines) == 5
 
 
 # runs
