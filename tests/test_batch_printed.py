@@ -19,7 +19,9 @@ def stream(text: str, name: str = "stdout") -> Output:
     return {"output_type": "stream", "name": name, "text": text}
 
 
-def cell(*outputs: Output, source: str | list[str] = "print(1)", status: str | None = "completed", tag: str = "") -> Any:
+def cell(
+    *outputs: Output, source: str | list[str] = "print(1)", status: str | None = "completed", tag: str = ""
+) -> Any:
     return {
         "cell_type": "code",
         "source": source,

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _VALUE_CHARACTERS = 60
 _STATISTICS_MOST = 12
+_SLICES_MOST = 6
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -92,8 +93,12 @@ def _print_changes(out: Console, title: str, changes: Iterable[Change]) -> None:
 
 
 def _print_metrics(out: Console, metrics: Iterable[MetricChange]) -> None:
-    rows = []
-    for one in metrics:
+    every = list(metrics)
+    slices = [one for one in every if one.slice]
+    # Of the slices those that differ most; one that a run has not is told by the metric of all rows.
+    slices.sort(key=lambda one: -abs(one.percent or 0.0))
+    rows: list[tuple[str, ...]] = []
+    for one in [*(one for one in every if not one.slice), *slices[:_SLICES_MOST]]:
         where = ", ".join(f"{name}={value}" for name, value in sorted(one.slice.items()))
         change = ""
         if one.difference is not None:
@@ -103,6 +108,8 @@ def _print_metrics(out: Console, metrics: Iterable[MetricChange]) -> None:
         rows.append(
             (f"{one.name} {where}".strip(), _number(one.left), "→", _number(one.right), change, judged)
         )
+    if len(slices) > _SLICES_MOST:
+        rows.append((f"and {len(slices) - _SLICES_MOST} slices more, in --json",))
     _print_grid(out, "metrics", rows)
 
 
@@ -134,7 +141,7 @@ def _print_steps(out: Console, found: Comparison) -> None:
 
 def _went(side: StepSide | None) -> tuple[str, ...]:
     if side is None:
-        return ("not in this release",)
+        return ("not there",)
     return (
         side.verdict.value if side.verdict is not None else "no result",
         show_duration(side.seconds),

@@ -125,7 +125,7 @@ def reindex() -> None:
 def _outcome(row: RunRow) -> str:
     resumed = f"[dim]resumes {short_run(row.resumes)}[/dim]  " if row.resumes else ""
     if row.metrics:
-        return resumed + show_metrics(row.metrics)
+        return resumed + show_metrics(row.metrics, most=3)
     where = f"{row.step}: " if row.step and row.error else ""
     error = " ".join((row.error or "").split())
     return resumed + escape(where + (error if len(error) <= 100 else error[:99] + "…"))
