@@ -145,7 +145,8 @@ def _run_notebook(work: _Work) -> _Ending:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    from rasen.batch.execution import Options, Outcome
+    from rasen.batch.execution import Options
+    from rasen.batch.outcome import Outcome
 
     spec = work.release.spec.steps[work.step]
     inputs = work.folder / "inputs"
