@@ -24,7 +24,8 @@ def run_notebook(work: Work) -> Ending:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    from rasen.batch.execution import Options, Outcome
+    from rasen.batch.execution import Options
+    from rasen.batch.outcome import Outcome
 
     spec = work.release.spec.steps[work.step]
     inputs = work.folder / "inputs"
