@@ -472,5 +472,7 @@ def test_a_run_that_nobody_works_on_is_finished(home: Home, ask: Callable[..., s
     assert json.loads(ask("cancel", start.run, "--no-wait", "--json"))["verdict"] is None
     assert json.loads(ask("cancel", start.run, "--json"))["verdict"] == "cancelled"
     assert json.loads(ask("runs", "left", "--json"))[0]["verdict"] == "cancelled"
+    with pytest.raises(InvalidInput, match="wishes to cancel a run"):
+        ask("run", "--dev", str(folder), "--request", f"cancel-{start.run}")
     later = run(home.settings, folder)
     assert later.verdict is Verdict.SUCCEEDED, "the filed wish concerns one run and no request for another"

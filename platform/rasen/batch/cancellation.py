@@ -13,7 +13,7 @@ from rasen.batch.runner_lock import is_worked_on, work_on
 from rasen.errors import PreconditionFailed
 from rasen.settings import Settings
 from rasen.store import Store
-from rasen.tracking.keys import request_key, run_prefix
+from rasen.tracking.keys import CANCEL_PREFIX, request_key, run_prefix
 from rasen.tracking.records import Request
 from rasen.tracking.results import newest_attempt
 
@@ -34,7 +34,7 @@ def is_cancel_requested(store: Store, pipeline: str, run: str) -> bool:
 
 
 def _key(pipeline: str, run: str) -> str:
-    return request_key(pipeline, f"cancel-{run}")
+    return request_key(pipeline, CANCEL_PREFIX + run)
 
 
 def is_attended(settings: Settings, store: Store, pipeline: str, run: str) -> bool:

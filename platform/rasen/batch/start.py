@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rasen.errors import ObjectNotFound, PreconditionFailed
+from rasen.errors import InvalidInput, ObjectNotFound, PreconditionFailed
 from rasen.parameters import Layer, Resolved, resolve_steps
 from rasen.release import Release
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
-from rasen.tracking.keys import request_key, start_key
+from rasen.tracking.keys import CANCEL_PREFIX, request_key, start_key
 from rasen.tracking.records import Request, Start
 
 
@@ -58,8 +58,15 @@ def file_request(
 
     Filing one id again returns the first record, whatever the second says: that is how a caller that was killed finds
     its run again. `at` is later than every start of the pipeline, so that the run will be the newest.
+
+    Raises:
+        InvalidInput: The id is one of a wish to cancel.
     """
     name = request or secrets.token_hex(6)
+    if name.startswith(CANCEL_PREFIX):
+        raise InvalidInput(
+            f"--request {name!r}: names that begin with {CANCEL_PREFIX!r} are wishes to cancel a run"
+        )
     key = request_key(pipeline, name)
     newest = newest_run(store, pipeline)
     at = now.astimezone(UTC)

@@ -58,6 +58,7 @@ def run_notebook(work: Work) -> Ending:
         spill=work.folder / "spilled.txt",
         observe=work.live.observe,
     )
+    work.live.mask = getattr(options, "mask", None)  # the engine's own, where it has one
     work.live.watch(work.folder / "output.ipynb")
     work.live.enter("running")
     # papermill's own verdict is not asked: it takes every error output for a failure, expected ones too.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS = 0.5
 _ATTENDED_LOOKS = 4  # looks between two questions whether anybody works on the run
-_LEFT_MOST = 3  # times in a row that nobody did, after which it is given up
+_LEFT_MOST = 2  # times in a row that nobody did, after which it is given up
 _STYLES = {"cell": "bold", "stderr": "yellow", "log": "dim", "note": "dim"}
 _STEP_COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
 

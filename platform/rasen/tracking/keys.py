@@ -6,6 +6,7 @@ from datetime import date
 
 HEADS_KEY = "endpoints/heads.json"
 QUALIFY_STEP = "_qualify"
+CANCEL_PREFIX = "cancel-"  # of requests that ask for the end of a run, which follows
 LIVE_SWEEP_KEY = "live/swept.json"
 
 
