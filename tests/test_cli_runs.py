@@ -29,7 +29,8 @@ from rasen.errors import InvalidInput, NotFound
 from rasen.settings import Settings, load_settings
 from rasen.store import open_store
 from rasen.tracking.ids import instant_of
-from rasen.tracking.records import Verdict
+from rasen.tracking.keys import result_key, step_prefix
+from rasen.tracking.records import ErrorRecord, Start, StepResult, Verdict
 from stand.pipelines import write_pipeline
 from stand.platform_process import rasen, start_rasen
 
@@ -451,12 +452,11 @@ def test_a_run_is_cancelled_from_elsewhere(
     assert "line 2" in ask("logs", run_id), "what it had printed was saved"
 
 
-def test_a_run_that_nobody_works_on_is_finished(home: Home, ask: Callable[..., str], tmp_path: Path) -> None:
-    folder = write_pipeline(tmp_path / "left", {"only": ["1"]})
-    store = open_store(home.settings)
-    _, start = start_wish(
-        home.settings,
-        store,
+def start(settings: Settings, folder: Path) -> Start:
+    """Start a run that nobody works on."""
+    return start_wish(
+        settings,
+        open_store(settings),
         str(folder),
         dev=True,
         release_id=None,
@@ -466,13 +466,56 @@ def test_a_run_that_nobody_works_on_is_finished(home: Home, ask: Callable[..., s
         request=None,
         by="tests",
         now=datetime.now(tz=UTC),
+    )[1]
+
+
+def test_every_attempt_can_be_looked_at(home: Home, ask: Callable[..., str], tmp_path: Path) -> None:
+    begun = start(home.settings, write_pipeline(tmp_path / "retried", {"only": ["1"]}))
+    store = open_store(home.settings)
+    # The process of the first attempt was lost: the runner kept its log. The second timed out, the third succeeded.
+    store.write(step_prefix("retried", begun.run, "only", 1) + "log.txt", b"out of luck\n")
+    for attempt, verdict in ((2, Verdict.TIMED_OUT), (3, Verdict.SUCCEEDED)):
+        error = ErrorRecord(name="StepTimeout", message="too long") if attempt == 2 else None
+        result = StepResult(
+            attempt=attempt, verdict=verdict, seconds=7, peak_bytes=2_000_000_000, cpu_seconds=3, error=error
+        )
+        store.write(result_key("retried", begun.run, "only", attempt), result.to_bytes())
+    shown = ask("show", begun.run)
+    assert re.search(
+        r"^only  succeeded  7.0 s, peak 2.0 GB, 3.0 s of CPU\n"
+        r"  attempt 1  left no result\n"
+        r"  attempt 2  timed_out  7.0 s, peak 2.0 GB, 3.0 s of CPU  StepTimeout: too long\n"
+        r"  attempt 3  succeeded  7.0 s",
+        shown,
+        re.MULTILINE,
     )
-    followed = rasen(home.settings, "logs", start.run, "-f")
+    assert ask("logs", begun.run).splitlines()[:2] == [
+        "── attempt 3; --attempt 1 to 2 show those before",
+        "── succeeded",
+    ]
+    assert ask("logs", begun.run, "only", "--attempt", "1").splitlines()[:3] == [
+        "── log of the process",
+        "out of luck",
+        "── left no result: its process is gone",
+    ]
+    assert "StepTimeout: too long" in ask("logs", begun.run, "only", "--attempt", "2")
+    found = json.loads(ask("show", begun.run, "--json"))["steps"][0]["attempts"]
+    assert [(one["number"], one["result"] and one["result"]["verdict"]) for one in found] == [
+        (1, None),
+        (2, "timed_out"),
+        (3, "succeeded"),
+    ]
+
+
+def test_a_run_that_nobody_works_on_is_finished(home: Home, ask: Callable[..., str], tmp_path: Path) -> None:
+    folder = write_pipeline(tmp_path / "left", {"only": ["1"]})
+    begun = start(home.settings, folder)
+    followed = rasen(home.settings, "logs", begun.run, "-f")
     assert "nobody works on this run any more" in followed.stdout
-    assert json.loads(ask("cancel", start.run, "--no-wait", "--json"))["verdict"] is None
-    assert json.loads(ask("cancel", start.run, "--json"))["verdict"] == "cancelled"
+    assert json.loads(ask("cancel", begun.run, "--no-wait", "--json"))["verdict"] is None
+    assert json.loads(ask("cancel", begun.run, "--json"))["verdict"] == "cancelled"
     assert json.loads(ask("runs", "left", "--json"))[0]["verdict"] == "cancelled"
     with pytest.raises(InvalidInput, match="wishes to cancel a run"):
-        ask("run", "--dev", str(folder), "--request", f"cancel-{start.run}")
+        ask("run", "--dev", str(folder), "--request", f"cancel-{begun.run}")
     later = run(home.settings, folder)
     assert later.verdict is Verdict.SUCCEEDED, "the filed wish concerns one run and no request for another"

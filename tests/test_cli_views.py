@@ -114,7 +114,7 @@ def test_the_picture_shows_where_each_step_is() -> None:
     assert "of the attempt before" not in "\n".join(draw(shown))
     shown.refresh([live("train", 2)])
     lines = draw(shown)
-    assert lines[0] == f"toy  {RUN}  2 of 4 steps  1:05 min"
+    assert lines[0] == f"toy  {RUN}  2 of 4 steps  1:05 min  210 MB"
     assert lines[1] == "↩ features    reused from 20260130T041000000Z-aaaaaaaaaaaa"
     assert re.fullmatch(
         r"[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]  train      cell 7/12  1:05 min  210 MB  attempt 2  epoch 3 of 9", lines[2]

@@ -17,7 +17,7 @@ from rasen.settings import Settings
 from rasen.store import Store
 from rasen.suggestion import suggest
 from rasen.tracking.keys import QUALIFY_STEP
-from rasen.tracking.records import LiveStep, Start
+from rasen.tracking.records import LiveStep, Start, Verdict
 from rasen.tracking.results import Attempt
 
 
@@ -41,6 +41,7 @@ class LogReader:
     attempt: int | None
     _followers: dict[tuple[str, int], Follower] = field(default_factory=dict)
     _over: set[tuple[str, int]] = field(default_factory=set)
+    _steps_over: set[str] = field(default_factory=set)  # nothing will follow, so they are not asked for again
 
     def __post_init__(self) -> None:
         self._release = trusted_release(self.settings, self.store, self.start)
@@ -67,18 +68,21 @@ class LogReader:
         live = {one.step: one for one in read_live(self.store, self.start.pipeline, self.start.run)}
         found = False
         for name in self.steps():
+            if name in self._steps_over:
+                continue
             reused = self.start.reuses.get(name)
             if reused is not None and self.step is None:
-                if (name, 0) not in self._over:
-                    self._over.add((name, 0))
-                    text = f"reused from run {reused}; `rasen logs {reused} {name}` shows what it printed"
-                    yield StepLine(step=name, attempt=0, line=Line(kind="note", text=text))
+                self._steps_over.add(name)
+                text = f"reused from run {reused}; `rasen logs {reused} {name}` shows what it printed"
+                yield StepLine(step=name, attempt=0, line=Line(kind="note", text=text))
                 continue
             for one in attempts_of(self.store, self.start, name)[-1 if self.attempt is None else 0 :]:
                 if self.attempt is None or one.number == self.attempt:
                     found = True
                     for line in self._read_attempt(name, one, live.get(name)):
                         yield StepLine(step=name, attempt=one.number, line=line)
+                    if one.result is not None and one.result.verdict is Verdict.SUCCEEDED:
+                        self._steps_over.add(name)
         if self.attempt is not None and not found:
             where = f"step {self.step!r}" if self.step else "no step"
             raise NotFound(

@@ -175,8 +175,11 @@ class Drawing:
     def _head(self, board: RunBoard, now: float) -> Text:
         done = sum(state.state not in ("waiting", "running", "pausing") for state in board.steps.values())
         took = show_duration(now - board.began) if board.began is not None else ""
+        using = sum(state.live.memory_bytes for state in board.steps.values() if state.live is not None)
+        memory = f"  {show_bytes(using)}" if using else ""
         head = Text(clean_line(board.pipeline), style="bold")
-        return head.append(f"  {board.run}  {done} of {len(board.steps)} steps  {took}", style="not bold dim")
+        said = f"  {board.run}  {done} of {len(board.steps)} steps  {took}{memory}"
+        return head.append(said, style="not bold dim")
 
     def _line(self, state: StepState, now: float, *, name_width: int, width: int, over: bool = False) -> Text:
         verdict = state.verdict
