@@ -21,6 +21,7 @@ from rasen.batch.dag import Capacity, Node, Schedule
 from rasen.batch.executor import Executor, LocalExecutor, StepProcess, machine_cpus, machine_memory_bytes
 from rasen.batch.finish import Finished, finish_run, read_finished
 from rasen.batch.leftovers import keep_what_is_left
+from rasen.batch.live import sweep_live
 from rasen.batch.memory_trend import warn_of_memory
 from rasen.batch.run_events import (
     Observer,
@@ -101,6 +102,7 @@ def run_to_end(
             runner.close()
         finished = finish_run(settings, store, start.pipeline, start.run, cancelled=cancelled)
     publish_tables(settings, store, start.pipeline)
+    sweep_live(store)
     return finished
 
 

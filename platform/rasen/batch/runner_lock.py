@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from rasen.settings import Settings
 
 _LOOK_SECONDS = 0.1
+_INSTANT_SECONDS = 0.3
 
 
 @contextmanager
@@ -42,7 +43,8 @@ def work_on(
     told = False
     while True:
         try:
-            lock.acquire(timeout=0 if on_wait is None or not told else _LOOK_SECONDS)
+            # Whoever only looks (`is_worked_on`) holds it for an instant, and is waited for.
+            lock.acquire(timeout=_INSTANT_SECONDS if not told else _LOOK_SECONDS)
             break
         except Timeout:
             if on_wait is None:

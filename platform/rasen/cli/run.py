@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from rasen.cli.output import JsonFlag, colour_verdict, console, print_json, show_metrics
+from rasen.cli.output import JsonFlag, colour_verdict, console, print_json
 from rasen.settings import load_settings
 
 
@@ -71,8 +71,9 @@ def run_pipeline(
 ) -> None:
     """Run a pipeline's notebooks, qualify and publish its model; exit with the code of the verdict."""
     from rasen.batch import execute
-    from rasen.batch.run_events import RunEvent, StepBegan, StepEnded, StepSkipped
+    from rasen.cli.live_view import open_view
     from rasen.errors import InvalidInput
+    from rasen.store import open_store
 
     if pipeline is None and resume is None:
         raise InvalidInput("which pipeline? give its name, or a folder with --dev, or --resume RUN")
@@ -84,53 +85,39 @@ def run_pipeline(
             "a new run"
         )
 
-    out = console()
-
-    def observe(event: RunEvent) -> None:
-        if as_json:
-            return
-        match event:
-            case StepBegan():
-                again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
-                out.print(f"[dim]{event.step} …{again}[/dim]")
-            case StepSkipped():
-                out.print(f"{event.step}  {colour_verdict('skipped')}")
-            case StepEnded():
-                metrics = {metric.name: metric.value for metric in event.result.metrics if not metric.slice}
-                line = f"{event.step}  {colour_verdict(event.result.verdict)}  {event.result.seconds:.1f} s"
-                out.print(f"{line}  [dim]{show_metrics(metrics)}[/dim]")
-
     settings = load_settings()
-    if resume is not None:
-        executed = execute.resume(
-            settings,
-            resume,
-            folder=Path(pipeline or ".") if dev else None,
-            release_id=release_id,
-            from_step=from_step,
-            deploy=deploy,
-            observe=observe,
-            jobs=jobs,
-        )
-    else:
-        assert pipeline is not None  # held above
-        executed = execute.execute(
-            settings,
-            pipeline,
-            dev=dev,
-            release_id=release_id,
-            given=_read_yaml(parameters_file) if parameters_file else {},
-            typed=parameter or [],
-            deploy=(not dev) if deploy is None else deploy,
-            request=request,
-            by=getpass.getuser(),
-            now=datetime.now(tz=UTC),
-            observe=observe,
-            jobs=jobs,
-        )
+    with open_view(open_store(settings), as_json=as_json) as view:
+        if resume is not None:
+            executed = execute.resume(
+                settings,
+                resume,
+                folder=Path(pipeline or ".") if dev else None,
+                release_id=release_id,
+                from_step=from_step,
+                deploy=deploy,
+                observe=view.observe,
+                jobs=jobs,
+            )
+        else:
+            assert pipeline is not None  # held above
+            executed = execute.execute(
+                settings,
+                pipeline,
+                dev=dev,
+                release_id=release_id,
+                given=_read_yaml(parameters_file) if parameters_file else {},
+                typed=parameter or [],
+                deploy=(not dev) if deploy is None else deploy,
+                request=request,
+                by=getpass.getuser(),
+                now=datetime.now(tz=UTC),
+                observe=view.observe,
+                jobs=jobs,
+            )
     if as_json:
         print_json(executed.report())
     else:
+        out = console()
         out.print(
             f"\n[bold]{escape(executed.pipeline)}[/bold]  {executed.run}  {colour_verdict(executed.verdict)}"
         )
