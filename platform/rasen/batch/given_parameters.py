@@ -8,6 +8,7 @@ that notebook was written for them.
 from __future__ import annotations
 
 import base64
+import keyword
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,13 @@ def read_given(
     """
     stated = _stated_parameters(notebook, language, source)
     if not stated:
-        return given.untyped(source=source, target=target)
+        values = given.untyped(source=source, target=target)
+        for name in values:
+            if _is_python(language) and (not name.isidentifier() or keyword.iskeyword(name)):
+                raise ParameterError(
+                    f"unknown parameter {name[:80]!r}: that is no name of a variable in Python"
+                )
+        return values
     layers = given.layers()
     resolved = resolve(stated, layers, scheduled_at=datetime.now(tz=UTC), timezone=UTC)
     asked = {name: None for _, values in layers for name in values}
@@ -127,12 +134,16 @@ def split(assignments: Sequence[str], *, option: str) -> dict[str, str]:
 def _stated_parameters(notebook: nbformat.NotebookNode, language: str, source: str) -> Sequence[Parameter]:
     """Return the parameters of a cell that holds annotated literals only, else none."""
     index = find_first_tagged_cell_index(notebook, PARAMETERS_TAG)
-    if index < 0 or language.lower() not in ("python", "ipython"):
+    if index < 0 or not _is_python(language):
         return ()
     try:
         return read_parameters(notebook.cells[index].source, name=f"{source}, cell {index}")
     except NotebookError:
         return ()
+
+
+def _is_python(language: str) -> bool:
+    return language.lower() in ("python", "ipython")
 
 
 def _check_literal(name: object, value: object, option: str) -> None:

@@ -47,7 +47,7 @@ _PATTERNS = (
     (
         "uthorization",
         re.compile(
-            r"""(?i)(authorization\\?['"]?\s*[:=,]\s*\\?['"]?(?:bearer|basic|token)\s+)[^\s'"\\,;]{6,}"""
+            r"""(?i)(authorization\\?['"]?\s*[:=,]\s*\\?['"]?(?:bearer|basic|token)\s+)(?!\[secret )[^\s'"\\,;]{6,}"""
         ),
         r"\1[secret token]",
     ),
@@ -187,10 +187,12 @@ def _forms(value: str) -> set[str]:
 
 
 def _escaped(text: str) -> Iterator[str]:
+    yield text.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n")  # as pandas shows it
     yield repr(text)[1:-1]
     yield ascii(text)[1:-1]
     yield repr(text.encode())[2:-1]
     yield json.dumps(text)[1:-1]
+    yield json.dumps(text)[1:-1].replace("/", "\\/")  # pandas, and whoever writes for HTML
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield html.escape(text)
     yield html.escape(text, quote=False)
