@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from rasen.batch.work import Ending, Work
+from rasen.batch.zygote_client import start_module
 from rasen.errors import PlatformFailed
 from rasen.settings import child_environment
 from rasen.tracking.records import ErrorRecord, ModelRecord, Verdict
@@ -32,16 +32,21 @@ def qualify(work: Work) -> Ending:
     ]
     (inputs / "model.json").write_text(json.dumps(described), encoding="utf-8")
     staging = work.folder / "staging"
-    command = [sys.executable, "-m", "rasen.model.qualification", str(inputs), str(staging)]
+    process = start_module(
+        work.settings,
+        "rasen.model.qualification",
+        [str(inputs), str(staging)],
+        environment=child_environment(),
+        cwd=inputs,
+    )
     timed_out = False
     code: int | None = None
     try:
-        finished = subprocess.run(
-            command, cwd=inputs, env=child_environment(), timeout=_TIMEOUT_SECONDS, check=False
-        )
-        code = finished.returncode
+        code = process.wait(_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         timed_out = True
+    finally:
+        process.close()
     # The process writes down what it is about to do, so a model that ends it leaves the reason behind.
     found = staging / "qualification.json"
     qualification = json.loads(found.read_bytes()) if found.is_file() else None

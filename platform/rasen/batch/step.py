@@ -7,18 +7,17 @@ and last. Without that file the attempt never happened. This process holds no si
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 from rasen.batch.claims import create_claim
 from rasen.batch.qualify import qualify
 from rasen.batch.start import read_start, step_parameters
 from rasen.batch.step_notebook import run_notebook
 from rasen.batch.step_result import write_result
-from rasen.batch.work import Ending, Work
+from rasen.batch.stopping import Stopped, raise_when_stopped
+from rasen.batch.work import Ending, Work, attempt_folder
 from rasen.errors import RasenError, StoreError
 from rasen.release import read_release
 from rasen.settings import Settings, load_settings
@@ -36,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     0 says that a result was written, whatever its verdict; 3 that somebody else works on this attempt.
     """
     pipeline, run, step, attempt = arguments if arguments is not None else sys.argv[1:]
-    signal.signal(signal.SIGTERM, _interrupt)
+    raise_when_stopped()
     settings = load_settings()
     try:
         return (
@@ -59,7 +58,7 @@ def run_step(settings: Settings, store: Store, pipeline: str, run: str, step: st
     release = read_release(store, trust, pipeline, start.release, environment=settings.environment)
     if not create_claim(store, pipeline, run, step, attempt):
         return False
-    folder = settings.scratch_dir / f"{pipeline}-{run}-{step}-{attempt}"
+    folder = attempt_folder(settings, pipeline, run, step, attempt)
     shutil.rmtree(folder, ignore_errors=True)
     parameters = {} if step == QUALIFY_STEP else dict(step_parameters(release, start)[step].values)
     work = Work(
@@ -87,22 +86,15 @@ def run_step(settings: Settings, store: Store, pipeline: str, run: str, step: st
 def _attempt(work: Work, execute: Callable[[Work], Ending]) -> Ending:
     try:
         return execute(work)
-    except KeyboardInterrupt:
-        return Ending(
-            verdict=Verdict.INTERRUPTED,
-            error=ErrorRecord(name="Interrupted", message="the step was told to stop"),
-        )
+    except Stopped as stopped:
+        name = "Cancelled" if stopped.verdict is Verdict.CANCELLED else "Interrupted"
+        return Ending(verdict=stopped.verdict, error=ErrorRecord(name=name, message=str(stopped)))
     except StoreError:
         raise
     except RasenError as error:
         return Ending(
             verdict=Verdict.FAILED, error=ErrorRecord(name=type(error).__name__, message=str(error))
         )
-
-
-def _interrupt(_signal: int, _frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough; what follows saves what there is
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

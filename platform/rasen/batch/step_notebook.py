@@ -24,7 +24,8 @@ def run_notebook(work: Work) -> Ending:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
-    from rasen.batch.execution import Options, Outcome
+    from rasen.batch.execution import Options
+    from rasen.batch.outcome import Outcome
 
     spec = work.release.spec.steps[work.step]
     inputs = work.folder / "inputs"
@@ -50,6 +51,8 @@ def run_notebook(work: Work) -> Ending:
         environment=child_environment(**{CONTEXT_VARIABLE: str(context)}),
         folder=str(source),
         step_timeout_seconds=spec.timeout_seconds,
+        cell_timeout_seconds=spec.cell_timeout_seconds,
+        memory_limit_bytes=spec.resources.memory_bytes,
         output=work.folder / "output.ipynb",
         journal=work.folder / "journal.jsonl",
         spill=work.folder / "spilled.txt",

@@ -59,6 +59,11 @@ class Work:
         return attempt.result
 
 
+def attempt_folder(settings: Settings, pipeline: str, run: str, step: str, attempt: int) -> Path:
+    """Return the working folder of an attempt; it is there only while the attempt lasts."""
+    return settings.scratch_dir / f"{pipeline}-{run}-{step}-{attempt}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ending:
     """How the notebook, or the qualification, ended."""
