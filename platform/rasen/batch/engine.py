@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 import nbformat
 
 from rasen.batch.execution import Options, Progress, execute_notebook
-from rasen.batch.kernel import Message
+from rasen.batch.messages import Message
 from rasen.tracking.records import Verdict
 
 _Told = TypeVar("_Told")
