@@ -25,10 +25,12 @@ from papermill.parameterize import add_builtin_parameters, parameterize_path
 
 from rasen.batch.cell_notes import as_node
 from rasen.batch.execution import Options
-from rasen.batch.given_parameters import GivenParameters, read_given
+from rasen.batch.given_parameters import GivenParameters, read_defaults, read_given
 from rasen.batch.outcome import Outcome
 from rasen.batch.saver import Saver, sweep_parts
+from rasen.batch.secret_channel import keep_secrets
 from rasen.errors import InvalidInput, NotebookError, NotFound, PlatformFailed
+from rasen.settings import load_settings, notebook_environment
 from rasen.tracking.records import Verdict
 
 _ENGINE = "rasen"
@@ -89,9 +91,16 @@ def run_notebook(source: str, target: str, given: GivenParameters, manner: Manne
     kernel, language = _choose_kernel(notebook, source, manner)
     parameters = read_given(notebook, given, language=language, source=source, target=target)
     names = {"input_path": source, "output_path": target}
-    with tempfile.TemporaryDirectory(prefix="rasen-") as scratch:
+    # What stands in the cell as a default may be a reference as well as what was given.
+    known = read_defaults(notebook, language=language, source=source) | parameters
+    with (
+        tempfile.TemporaryDirectory(prefix="rasen-") as scratch,
+        keep_secrets(load_settings(), {} if manner.prepare_only else known) as keeper,
+    ):
         output = local or Path(scratch) / "output.ipynb"
         options = Options(
+            environment=notebook_environment(**keeper.environment),
+            mask=keeper.mask,
             folder=str(manner.folder.resolve()) if manner.folder is not None else None,
             cell_timeout_seconds=manner.cell_timeout_seconds,
             start_timeout_seconds=manner.start_timeout_seconds,
