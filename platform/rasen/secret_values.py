@@ -150,7 +150,7 @@ def _cloud_token(reference: SecretReference) -> str:
         from google.auth.transport.requests import Request
     except ImportError as error:
         raise PlatformFailed(
-            f"{str(reference)!r} needs {error.name!r}, which is not installed: pip install 'rasen[gcp]'"
+            f"{str(reference)!r} needs {error.name or 'requests'!r}, which is not installed: pip install 'rasen[gcp]'"
         ) from None
     try:
         credentials: Any  # Any: one class a kind of account, and they share no annotated base
