@@ -26,6 +26,7 @@ from rasen.batch.zygote_client import warm_up
 from rasen.settings import load_settings
 from rasen.tracking.records import Verdict
 from stand.engine import Executed, execute, few_imports, make_notebook
+from stand.zygotes import runtime_folder
 
 KERNELS = ["rasen", "python3"]
 PID = "import os; print(f'pid={os.getpid()}', flush=True)"

@@ -35,6 +35,7 @@ from rasen.batch.output_mask import mask_text
 from rasen.batch.outputs import Budget, CellOutputs, Spill
 from rasen.batch.reception import Reception, asks_to_exit, exits_well, reply_of
 from rasen.batch.saver import Saver
+from rasen.batch.stopping import Stopped
 from rasen.batch.usage import Usage
 from rasen.errors import PlatformFailed
 from rasen.tracking.records import Verdict
@@ -148,7 +149,9 @@ class _Execution:
 
     def break_off(self, error: BaseException) -> None:
         """Say that something came from outside of the notebook: this process was told to stop, or is at its end."""
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, Stopped) and error.verdict is Verdict.CANCELLED:
+            self._end(Verdict.CANCELLED, "Cancelled", str(error))
+        elif isinstance(error, KeyboardInterrupt):
             self._end(Verdict.INTERRUPTED, "Interrupted", "the run was told to stop")
         else:
             self._end(Verdict.FAILED, type(error).__name__, str(error))
