@@ -71,7 +71,7 @@ def mark(
     papermill.update({**names, **times, "duration": outcome.seconds, "exception": failed})
     for index, cell in enumerate(notebook.cells):
         if index == outcome.executed:
-            interrupted = outcome.verdict is Verdict.INTERRUPTED
+            interrupted = outcome.verdict in (Verdict.INTERRUPTED, Verdict.CANCELLED)
             note(cell, exception=True, status="interrupted" if interrupted else "failed")
             _show_error(cell, outcome)
         elif index > reached or (outcome.executed is not None and index > outcome.executed):

@@ -130,10 +130,6 @@ class _Execution:
             self._end(Verdict.SUCCEEDED)
         except _Stop:
             pass
-        except Stopped as stopped:
-            if stopped.verdict is Verdict.CANCELLED:
-                self._end(Verdict.CANCELLED, "Cancelled", str(stopped))
-            raise
         except KernelDied as death:
             self._end_dead(death)
         except PlatformFailed as error:
@@ -153,7 +149,9 @@ class _Execution:
 
     def break_off(self, error: BaseException) -> None:
         """Say that something came from outside of the notebook: this process was told to stop, or is at its end."""
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, Stopped) and error.verdict is Verdict.CANCELLED:
+            self._end(Verdict.CANCELLED, "Cancelled", str(error))
+        elif isinstance(error, KeyboardInterrupt):
             self._end(Verdict.INTERRUPTED, "Interrupted", "the run was told to stop")
         else:
             self._end(Verdict.FAILED, type(error).__name__, str(error))

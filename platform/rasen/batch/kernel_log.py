@@ -13,7 +13,7 @@ from contextlib import suppress
 from rasen.batch.output_mask import Mask, MaskedStream
 
 _READ_BYTES = 65_536
-_KEPT_CHARACTERS = 4_000
+_KEPT_CHARACTERS = 20_000
 _PASSED_ON_CHARACTERS = 10_000_000
 
 

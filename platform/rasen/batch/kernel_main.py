@@ -8,7 +8,9 @@ it: to look at every module copies 18 MB of the memory that a fork shares with i
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +40,8 @@ def main(arguments: list[str]) -> int:
     launcher = importlib.util.find_spec("ipykernel_launcher")
     # Libraries tell a notebook from a script by the name that every other kernel has there.
     sys.argv = [launcher.origin if launcher and launcher.origin else "ipykernel_launcher", *arguments]
+    # A crash says where it was. ipykernel takes descriptor 2 for its own, so this is a copy, for as long as we live.
+    faulthandler.enable(os.dup(2))
     application = IPKernelApp.instance()
     with _modules_unlisted():
         application.initialize([*arguments, *_OPTIONS])  # type: ignore[no-untyped-call] # ipykernel annotates little
