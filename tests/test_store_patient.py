@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rasen.batch.execute import start_wish
+from rasen.batch.finish import finish_run
+from rasen.batch.step import run_step
 from rasen.errors import ObjectNotFound, PreconditionFailed, StoreUnavailable
 from rasen.settings import load_settings
 from rasen.store import DirectoryStore, MemoryStore, Patience, PatientStore, Store, open_store
+from rasen.tracking.results import read_published_result
 from stand.faulty_store import FakeClock, FaultyStore, Phase
+from stand.pipelines import write_pipeline
 
 PHASES: tuple[Phase, ...] = ("before", "after", "during")
 
@@ -166,3 +173,36 @@ def test_a_file_system_that_is_away_is_an_outage(tmp_path: Path) -> None:
     (tmp_path / "key").symlink_to("key")  # to read it says ELOOP: neither there nor not there
     with pytest.raises(StoreUnavailable, match="'key' could not be read"):
         store.read("key")
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_run_publishes_although_half_the_calls_of_its_store_fail(phase: Phase, tmp_path: Path) -> None:
+    chosen = load_settings(home=tmp_path / "home")
+    save = "import pandas as pd, rasen\nrasen.save_table('numbers', pd.DataFrame({'x': [1, 2]}))"
+    load = "import rasen\nrasen.log_metrics(total=int(rasen.load_table('numbers').x.sum()))"
+    folder = write_pipeline(tmp_path / "toy", {"save": [save], "load": [load]})
+    clock = FakeClock()
+    drawn = random.Random(phase)
+    faulty = FaultyStore(DirectoryStore(chosen.store_dir), phase, lambda: drawn.random() < 0.5)
+    store = PatientStore(faulty, clock.patience(1_000.0))
+    _, start = start_wish(
+        chosen,
+        store,
+        str(folder),
+        dev=True,
+        release_id=None,
+        given={},
+        typed=(),
+        deploy=False,
+        request=None,
+        by="tests",
+        now=datetime.now(tz=UTC),
+    )
+    for step in ("save", "load"):
+        assert run_step(chosen, store, "toy", start.run, step, 1)
+    finished = finish_run(chosen, store, "toy", start.run)
+    assert finished.manifest is not None
+    assert {step.attempt for step in finished.manifest.steps.values()} == {1}
+    result = read_published_result(store, finished.manifest, "load")
+    assert [metric.value for metric in result.metrics] == [3.0]
+    assert len(clock.slept) > 20, "the store hardly failed"

@@ -11,7 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from rasen.batch.masking import Mask, mask_value
+from rasen.batch.masking import Mask
+from rasen.batch.output_mask import mask_value
 from rasen.recorder import RECORDS_FILE, read_records
 
 _PATHS = frozenset({"path", "example", "profile", "evaluation"})  # of files below the staging folder

@@ -1,9 +1,10 @@
 """Keeping secrets out of everything that is stored: each text passes through a `Mask` before it is.
 
 A secret is found as it is and as programs usually write it: quoted by `repr`, JSON, a URL or HTML, in base64 or hex,
-cut short by a table, coloured by a traceback. What a program transforms in other ways (reversed, encrypted, in pieces)
-cannot be found by looking; a mask prevents accidents, not intent. Searching is by plain substring, because that costs
-a thousandth of a regular expression of as many alternatives.
+cut short by a table. What a program transforms in other ways (reversed, encrypted, in pieces) cannot be found by
+looking; a mask prevents accidents, not intent. Lines that are not complete yet, and colours in a text, are seen to by
+whoever masks outputs (`output_mask.py`). Searching is by plain substring: that costs about a millisecond a megabyte and
+secret whatever the text is, a regular expression of as many alternatives up to ten times that.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import html
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, quote_plus
 
 from rasen.secret_reference import parse_reference
@@ -25,7 +25,7 @@ _CUT_SHORT = 12  # characters of a long secret's beginning or end that are maske
 _LONG = 2 * _CUT_SHORT
 _LONG_TEXT = 16  # characters of a text in a JSON document from which on it is taken for a part of the secret
 _CHUNK_BYTES = 1 << 20
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_NEEDLE = 4  # characters of the row of letters and digits that is worth being searched for first
 _KEY_CHARACTERS = re.compile(r"[^A-Za-z0-9_.-]")
 
 # What gives itself away by its form: a text that must be there, the whole of it, and what replaces it.
@@ -65,7 +65,10 @@ class Mask:
         self._patterns = _PATTERNS if patterns else ()
         self._lock = threading.Lock()
         self._names: dict[str, str] = {}
-        self._forms: tuple[tuple[str, str], ...] = ()
+        self._forms: tuple[
+            tuple[str, str, str], ...
+        ] = ()  # what is replaced, what it cannot be without, the name
+        self._needles: frozenset[str] = frozenset()
         self._long: tuple[tuple[str, str], ...] = ()
 
     def learn(self, reference: str, value: str) -> None:
@@ -74,9 +77,14 @@ class Mask:
             name = parse_reference(reference).name
             for part in _parts(value):
                 self._names.setdefault(part, name)
-            forms = {form: name for value, name in self._names.items() for form in _forms(value)}
+            forms = {
+                form: (form, needle, name)
+                for value, name in self._names.items()
+                for form, needle in _forms(value).items()
+            }
             # The longest first: no form may be broken by the replacement of a part of it.
-            self._forms = tuple(sorted(forms.items(), key=lambda item: (-len(item[0]), item[0])))
+            self._forms = tuple(sorted(forms.values(), key=lambda item: (-len(item[0]), item[0])))
+            self._needles = frozenset(needle for _, needle, _ in self._forms)
             self._long = tuple((value, name) for value, name in self._names.items() if len(value) >= _LONG)
 
     def __call__(self, text: str) -> str:
@@ -84,8 +92,6 @@ class Mask:
         if not (self._forms or self._patterns) or len(text) < SHORTEST:
             return text
         text = self._replace(text)
-        if "\x1b[" in text:
-            text = self._replace_coloured(text)
         for needle, pattern, replacement in self._patterns:
             if needle in text:
                 text = pattern.sub(replacement, text)
@@ -100,49 +106,35 @@ class Mask:
 
     def find_in_file(self, path: Path) -> str | None:
         """Return the name of a secret that stands in a file as it is, or `None`."""
-        wanted = [(form.encode(), name) for form, name in self._forms]
+        wanted = [(form.encode(), needle.encode(), name) for form, needle, name in self._forms]
         if not wanted:
             return None
-        overlap = max(len(form) for form, _ in wanted) - 1
+        needles = {needle for _, needle, _ in wanted}
+        overlap = max(len(form) for form, _, _ in wanted) - 1
         before = b""
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 data = before + chunk
-                for form, name in wanted:
-                    if form in data:
+                there = {needle for needle in needles if needle in data}
+                for form, needle, name in wanted:
+                    if needle in there and form in data:
                         return name
                 before = data[-overlap:]
         return None
 
     def _replace(self, text: str) -> str:
-        for form, name in self._forms:
-            if form in text:
-                text = text.replace(form, f"[secret {name}]")
+        forms, needles = self._forms, self._needles
+        there = {needle for needle in needles if needle in text}
+        if there:
+            for form, needle, name in forms:
+                if needle in there and form in text:
+                    text = text.replace(form, f"[secret {name}]")
         for value, name in self._long:
             if value[:_CUT_SHORT] in text:
                 text = _replace_beginnings(text, value, f"[secret {name}]")
             if value[-_CUT_SHORT:] in text:
                 text = _replace_ends(text, value, f"[secret {name}]")
         return text
-
-    def _replace_coloured(self, text: str) -> str:
-        """Find secrets that colours stand in the middle of; then the whole text loses its colours."""
-        plain = _COLOUR.sub("", text)
-        masked = self._replace(plain)
-        return text if masked == plain else masked
-
-
-def mask_value(mask: Callable[[str], str], value: Any) -> Any:  # Any: JSON, of the same shape as before
-    """Return a JSON value in which every text, names included, was masked."""
-    match value:
-        case str():
-            return mask(value)
-        case dict():
-            return {mask_value(mask, name): mask_value(mask, item) for name, item in value.items()}
-        case list() | tuple():
-            return [mask_value(mask, item) for item in value]
-        case _:
-            return value
 
 
 def _parts(value: str) -> Iterator[str]:
@@ -170,20 +162,26 @@ def _texts_of_json(value: str) -> Iterator[str]:
                 pass
 
 
-def _forms(value: str) -> set[str]:
-    """Return a secret as programs write it; what is too short to be told from other text is left out."""
-    forms = {value}
+def _forms(value: str) -> dict[str, str]:
+    """Return a secret as programs write it, each form with a part of it that is searched for first.
+
+    However a text is quoted, its letters and digits stay what they are, so the longest row of them is in every quoted
+    form. What is too short to be told from other text is left out.
+    """
+    quoted = {value}
     for _ in range(2):  # JSON in JSON, a quoted URL
-        forms |= {written for form in forms for written in _escaped(form)}
+        quoted |= {written for form in quoted for written in _escaped(form)}
+    row = max(re.findall(r"[A-Za-z0-9]+", value), key=len, default="")
+    forms = {form: row if len(row) >= _NEEDLE and row in form else form for form in quoted}
     data = value.encode()
     coded = {
         base64.b64encode(data).decode(),
         *_inside_base64(data),
         *base64.encodebytes(data).decode().splitlines(),
     }
-    forms |= {data.hex(), data.hex().upper(), *coded}
-    forms |= {form.replace("+", "-").replace("/", "_") for form in coded}
-    return {form for form in forms if len(form) >= SHORTEST}
+    coded |= {form.replace("+", "-").replace("/", "_") for form in coded}
+    forms |= {form: form for form in (*coded, data.hex(), data.hex().upper())}
+    return {form: needle for form, needle in forms.items() if len(form) >= SHORTEST}
 
 
 def _escaped(text: str) -> Iterator[str]:
