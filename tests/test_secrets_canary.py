@@ -209,6 +209,21 @@ def test_a_single_notebook_leaves_no_secret_either(settings: Settings, tmp_path:
     assert "'CANARY':" not in (place / "said").read_text(), "the kernel's environment is without it"
 
 
+@pytest.mark.parametrize(
+    "given", [[], ["-p", "other=secret://env/OTHER"], ["-y", "other: secret://env/OTHER"]]
+)
+def test_a_single_notebook_does_not_start_without_its_secrets(
+    given: list[str], settings: Settings, tmp_path: Path
+) -> None:
+    default = "secret://env/OTHER" if not given else "secret://env/CANARY"
+    write_notebook(tmp_path / "in.ipynb", ["1"], parameters=f'other: str = "{default}"')
+    command = [*RASEN, "notebook", "run", "in.ipynb", "out.ipynb", *given]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "parameter 'other': 'secret://env/OTHER' is not allowed" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out.ipynb").exists()
+
+
 def test_a_runner_that_was_killed_leaves_no_secret(settings: Settings, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
