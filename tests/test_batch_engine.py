@@ -55,7 +55,12 @@ def warm(folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     ids=["kill", "exit", "segfault"],
 )
 def test_a_kernel_that_dies(kernel: str, code: str, how: str) -> None:
-    done = execute(PID, f"print('begun', flush=True)\n{code}", "print('never')", kernel=kernel)
+    done = execute(
+        PID,
+        f"print('begun', flush=True)\nimport time; time.sleep(0.1)\n{code}",
+        "print('never')",
+        kernel=kernel,
+    )
     assert done.verdict is Verdict.KERNEL_DIED
     assert how in done.outcome.error_message
     assert (done.outcome.cell, done.outcome.executed) == (1, 1)

@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from rasen.batch.cell_notes import as_node
 from rasen.batch.execution import Options, execute_notebook
 from rasen.batch.outcome import Outcome
 from rasen.settings import child_environment
@@ -37,7 +38,7 @@ def few_imports(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def make_notebook(*cells: str | tuple[str, Sequence[str]]) -> nbformat.NotebookNode:
     """Return a notebook of code cells: texts, or pairs of a text and tags."""
     found = [cell if isinstance(cell, tuple) else (cell, ()) for cell in cells]
-    return nbformat.from_dict(  # type: ignore[no-untyped-call] # nbformat annotates little
+    notebook: nbformat.NotebookNode = as_node(
         {
             "nbformat": 4,
             "nbformat_minor": 5,
@@ -55,6 +56,7 @@ def make_notebook(*cells: str | tuple[str, Sequence[str]]) -> nbformat.NotebookN
             ],
         }
     )
+    return notebook
 
 
 class Executed:
@@ -97,7 +99,7 @@ def execute(*cells: str | tuple[str, Sequence[str]], kernel: str = "rasen", **op
     outcome = execute_notebook(notebook, kernel, Options(environment=environment, **options))
     assert Outcome.find(notebook) == outcome
     assert notebook.metadata.papermill.exception is (outcome.verdict.value != "succeeded")
-    nbformat.validate(notebook)  # type: ignore[no-untyped-call] # as above
+    nbformat.validate(notebook)
     executed = Executed(notebook, outcome)
     printed = "".join(executed.printed(number)[:10_000] for number in range(len(cells)))
     named = [int(pid) for pid in re.findall(r"pid=(\d+)", printed)]

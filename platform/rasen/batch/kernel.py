@@ -12,6 +12,7 @@ import os
 import select
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import uuid
@@ -26,6 +27,7 @@ from jupyter_client.manager import KernelManager
 from jupyter_core.utils import run_sync
 
 from rasen.batch.kernel_log import KernelLog
+from rasen.batch.kernel_main import STREAM_OPTION
 from rasen.batch.messages import Message, read_message
 from rasen.batch.output_mask import Mask
 from rasen.batch.process_tree import MARK_VARIABLE, end_marked
@@ -35,8 +37,9 @@ from rasen.settings import child_environment
 _RECONNECT_MILLISECONDS = 5
 _HELLO_SECONDS = 0.2  # how long an answer to the first question is awaited before it is asked again
 _STOP_SECONDS = 2.0
+_DEAD_MILLISECONDS = 50  # how long after a death more messages are waited for
 _SLICE_SECONDS = 0.05  # how long messages are taken before the caller may look at the time again
-_RECEIVED_MESSAGES = 1_000
+_RECEIVED_MESSAGES = 100  # of a megabyte at most, mostly
 _OUR_KERNEL = "rasen.batch.kernel_main"
 _SOCKET_NAME_BYTES = 100  # the system takes 107 (man 7 unix)
 _SHORT_PLACES = ("/tmp", "/dev/shm")  # noqa: S108  # private folders are made in them, only where TMPDIR has a long name
@@ -106,6 +109,7 @@ class Kernel:
             "env": {**environment, MARK_VARIABLE: self._mark},
             "stdout": ours,
             "stderr": ours,
+            "extra_arguments": [STREAM_OPTION] if self._is_ipykernel_here() else [],
         }
         try:
             self._manager.start_kernel(**options)
@@ -156,6 +160,9 @@ class Kernel:
         dead = self._pidfd is not None and self._pidfd in ready
         yield from self._receive(math.inf if dead else time.monotonic() + _SLICE_SECONDS)
         if dead:
+            # What it had sent may still be on its way through ZeroMQ's own thread here.
+            while (iopub := self._sockets.get("iopub")) is not None and iopub.poll(_DEAD_MILLISECONDS):
+                yield from self._receive(math.inf)
             raise self._death()
 
     def interrupt(self) -> None:
@@ -202,7 +209,7 @@ class Kernel:
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)  # the kernel binds only in a moment
         if kind == zmq.SUB:
             socket.setsockopt(zmq.SUBSCRIBE, b"")
-            # Our own kernel waits when we do not keep up (`kernel_main`); another would drop messages.
+            # With our streams a kernel waits when we do not keep up (`kernel_streams`); another would drop messages.
             socket.setsockopt(zmq.RCVHWM, _RECEIVED_MESSAGES if self._waits_for_us() else 0)
         else:
             socket.setsockopt(zmq.IDENTITY, self._manager.session.bsession)
@@ -238,7 +245,14 @@ class Kernel:
 
     def _waits_for_us(self) -> bool:
         spec = self._manager.kernel_spec
-        return spec is not None and _OUR_KERNEL in spec.argv
+        return spec is not None and (_OUR_KERNEL in spec.argv or self._is_ipykernel_here())
+
+    def _is_ipykernel_here(self) -> bool:
+        """Return whether the kernel is a plain ipykernel in this environment, which can use our streams then."""
+        spec = self._manager.kernel_spec
+        if spec is None or spec.argv[1:3] != ["-m", "ipykernel_launcher"]:
+            return False
+        return spec.argv[0] in ("python", "python3", sys.executable)  # the first two become the third
 
     def _send(self, channel: str, kind: str, content: dict[str, Any]) -> str:  # Any: JSON
         sent = self._manager.session.send(self._sockets[channel], kind, content)

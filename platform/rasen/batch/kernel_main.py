@@ -1,8 +1,7 @@
 """`python -m rasen.batch.kernel_main -f FILE`: the kernel of the kernel specification `rasen`.
 
 It is ipykernel's own, with three differences. What a notebook defines is pickled to the same bytes in every run. What
-it shows is never dropped, and nothing that it prints makes it grow: where a Unix socket leads to the one listener, it
-waits for that. And the list of loaded modules, which ipykernel makes for its debugger, is made when a debugger asks for
+it shows is never dropped, and nothing that it prints makes it grow (`kernel_streams.py`). And the list of loaded modules, which ipykernel makes for its debugger, is made when a debugger asks for
 it: to look at every module copies 18 MB of the memory that a fork shares with its warm process.
 """
 
@@ -15,15 +14,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 # Decided when they were imported, perhaps in the warm process, that this is no notebook: they are to look again.
 _LOOK_WHERE_THEY_ARE = ("tqdm.auto", "tqdm.autonotebook")
 
+# For any kernel of ipykernel in an environment that has this package.
+STREAM_OPTION = "--IPKernelApp.outstream_class=rasen.batch.kernel_streams.BoundedStream"
 _OPTIONS = (
     # A parent of 1 means: there is one, and no thread is needed that looks whether it still lives; the supervisor does.
     "--IPKernelApp.parent_handle=1",
-    "--IPKernelApp.outstream_class=rasen.batch.kernel_streams.BoundedStream",
+    STREAM_OPTION,
 )
 
 
@@ -45,8 +45,6 @@ def main(arguments: list[str]) -> int:
     application = IPKernelApp.instance()
     with _modules_unlisted():
         application.initialize([*arguments, *_OPTIONS])  # type: ignore[no-untyped-call] # ipykernel annotates little
-    if application.transport == "ipc":
-        _wait_for_listener(application.iopub_thread)
     debugger = getattr(application.kernel, "debugger", None)
     if debugger is not None:
         debugger.kernel_modules = _LoadedFiles()
@@ -65,13 +63,6 @@ def _tell_pandas() -> None:
     if name in options and options[name].defval == 0:
         options[name] = options[name]._replace(defval=of_notebook)
         config.set_option(name, of_notebook)
-
-
-def _wait_for_listener(thread: Any) -> None:  # Any: ipykernel's thread, which annotates little
-    """Have messages wait when the listener does not keep up, where ZeroMQ would drop them, the last "idle" included."""
-    import zmq
-
-    thread.schedule(lambda: thread.socket.setsockopt(zmq.XPUB_NODROP, 1))  # in the thread whose socket it is
 
 
 class _LoadedFiles:

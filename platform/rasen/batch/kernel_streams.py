@@ -2,13 +2,18 @@
 
 ipykernel puts everything that a cell prints into memory and sends it five times a second as one message, however large:
 a cell that prints faster than anybody reads takes all memory, and one `print` of 200 MB becomes one message. Here a
-message holds a megabyte at most, and whoever prints more waits until that is sent.
+message holds a megabyte at most, and whoever prints more waits until that is sent. And where ZeroMQ would drop
+messages because the listener does not keep up, the last "idle" included, the kernel waits for it: over a Unix socket,
+whose listener is the one that started the kernel.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import partial
+from typing import Any
 
+import zmq
 from ipykernel.iostream import OutStream
 from typing_extensions import override
 
@@ -19,6 +24,14 @@ class BoundedStream(OutStream):
     """A stream of a kernel whose messages have a limit."""
 
     _written = 0
+
+    def __init__(
+        self, session: Any, pub_thread: Any, *arguments: Any, **options: Any
+    ) -> None:  # Any: as in the base
+        super().__init__(session, pub_thread, *arguments, **options)
+        pub_thread.schedule(
+            partial(_wait_for_listener, pub_thread.socket)
+        )  # in the thread whose socket it is
 
     @override
     def write(self, string: str) -> int | None:  # type: ignore[override] # as ipykernel has it
@@ -43,3 +56,8 @@ class BoundedStream(OutStream):
     def _flush(self) -> None:
         self._written = 0
         super()._flush()  # type: ignore[no-untyped-call] # as above
+
+
+def _wait_for_listener(socket: zmq.Socket[bytes]) -> None:
+    if socket.getsockopt(zmq.LAST_ENDPOINT).startswith(b"ipc:"):
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
