@@ -94,7 +94,9 @@ def test_a_run_publishes_what_its_steps_wrote(settings: Settings, tmp_path: Path
     assert last["metadata"]["rasen"]["verdict"] == "succeeded"
     assert last["cells"][-1]["outputs"][0]["data"]["text/plain"] == ["7"]
     seen = output_notebook(executed, "save")["cells"][-1]["outputs"][0]["text"]
-    assert "".join(seen).strip() == "['RASEN_CONTEXT']", "a kernel is told of its context and nothing else"
+    assert "".join(seen).strip() == "['RASEN_CONTEXT', 'RASEN_PROCESS_MARK', 'RASEN_SECRETS_CHANNEL']", (
+        "a kernel is told of its context, by what its children are known, where to ask for secrets, and nothing else"
+    )
     assert not any(settings.scratch_dir.iterdir()), "working folders are gone afterwards"
 
     again, events = run(settings, folder, "n=7", request="mine")

@@ -16,7 +16,8 @@ from rasen.store import MemoryStore
 from rasen.tracking.keys import QUALIFY_STEP, manifest_key, release_key, result_key, start_key
 from rasen.tracking.records import LedgerRecord, Manifest
 from rasen.tracking.signature import Role, sign
-from stand.manifests import KeptKey, Publisher, Trap, run_of
+from stand.manifests import KeptKey, Publisher, run_of
+from stand.published import Trap
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def test_a_file_outside_the_pipelines_own_runs(publisher: Publisher) -> None:
 @pytest.mark.parametrize("step", ["train", QUALIFY_STEP])
 def test_metrics_that_were_changed_after_the_manifest(publisher: Publisher, step: str) -> None:
     change(publisher, result_key("demand", run_of(2), step, 1), lambda data: data.replace(b"1.0", b"0.5"))
-    assert "is not the one that the manifest was signed for" in refuses(publisher, counts=True).reason
+    assert "is not the one that the manifest of run" in refuses(publisher, counts=True).reason
 
 
 def test_metrics_that_are_gone(publisher: Publisher) -> None:

@@ -27,7 +27,7 @@ from rasen.store import MemoryStore
 from rasen.tracking.keys import manifest_key
 from rasen.versions import serving_versions
 from stand.live_models import RUN, LivePlatform
-from stand.manifests import Trap
+from stand.published import Trap
 
 EXAMPLE = pd.DataFrame({"origin": ["JFK", "LGA"], "hour": [7, 8]})
 MODEL_KEY = f"runs/demand/{RUN}/train/1/model/model.cloudpickle"

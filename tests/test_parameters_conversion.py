@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasen.errors import ParameterError
-from rasen.parameter_types import Clock, convert_text, convert_value, parse_annotation
+from rasen.parameter_conversion import Clock, convert_text, convert_value
+from rasen.parameter_types import parse_annotation
 from rasen.parameters import Parameter, convert, convert_typed, parse_assignments
 from rasen.scheduled_time import resolve_scheduled
 

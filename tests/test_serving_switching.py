@@ -17,10 +17,10 @@ from rasen.deploy.ledger import find_head
 from rasen.tracking.keys import deployment_key, manifest_key
 from rasen.tracking.records import EndpointReport, LedgerRecord, ReplicaReport
 from rasen.tracking.signature import FileSigner, PublicKey, Role, sign
+from stand.published import Trap
 from stand.serving import ROW, Server, new_settings, running_server, under_load, wait_until
 from stand.versions import (
     PublishedVersion,
-    Trap,
     deploy_version,
     linear,
     moody,

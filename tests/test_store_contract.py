@@ -22,16 +22,21 @@ from rasen.errors import (
     InvalidInput,
     ObjectNotFound,
     PreconditionFailed,
-    StoreUnavailable,
 )
-from rasen.store import DirectoryStore, MemoryStore, Store
+from rasen.store import DirectoryStore, MemoryStore, Patience, PatientStore, Store
 
 RACERS = 8
 
 
-@pytest.fixture(params=["directory", "memory"])
+@pytest.fixture(params=["directory", "memory", "patient"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return DirectoryStore(tmp_path / "store") if request.param == "directory" else MemoryStore()
+    match request.param:
+        case "directory":
+            return DirectoryStore(tmp_path / "store")
+        case "memory":
+            return MemoryStore()
+        case _:
+            return PatientStore(MemoryStore(), Patience(seconds=60.0))
 
 
 def sha256(data: bytes) -> str:
@@ -225,7 +230,10 @@ def test_racing_processes_lose_no_update(tmp_path: Path) -> None:
 def test_a_writer_killed_at_any_instant_leaves_no_half_object(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     pauses = random.Random(3)
-    for turn in range(200):
+    turn = 0
+    # On a machine that has much else to do most writers are killed before they have written: then there are more turns.
+    while turn < 200 or len(list(store.list("created/"))) < 20:
+        turn += 1
         child = os.fork()
         if child == 0:
             _write_for_ever(tmp_path, str(turn))
@@ -236,7 +244,6 @@ def test_a_writer_killed_at_any_instant_leaves_no_half_object(tmp_path: Path) ->
             _check_whole(store.read(stat.key), 20_000)
         if store.stat("overwritten") is not None:
             _check_whole(store.read("overwritten"), 50_000)
-    assert len(list(store.list("created/"))) >= 20, "the writers hardly wrote"
 
 
 def _write_for_ever(root: Path, name: str) -> None:
@@ -285,7 +292,7 @@ store.write("key", b"x" * 200_000)
 def test_an_object_cannot_also_be_a_folder(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     store.write("a", b"")
-    with pytest.raises(StoreUnavailable, match="is an object, not a folder"):
+    with pytest.raises(InvalidInput, match="is an object, not a folder"):  # for ever: no reason to be patient
         store.write("a/b", b"")
 
 

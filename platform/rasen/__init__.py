@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from rasen.sdk import read_file as read_file
     from rasen.sdk import read_sql as read_sql
     from rasen.sdk import save_table as save_table
+    from rasen.secret_access import secret as secret
+    from rasen.secret_reference import Secret as Secret
 
     __version__: str
 
 __all__ = [
     "Profile",
+    "Secret",
     "__version__",
     "build_profile",
     "check",
@@ -37,9 +40,15 @@ __all__ = [
     "read_file",
     "read_sql",
     "save_table",
+    "secret",
 ]
 
-_HOMES = {"Profile": "rasen.model.profile", "build_profile": "rasen.model.profile"}
+_HOMES = {
+    "Profile": "rasen.model.profile",
+    "Secret": "rasen.secret_reference",
+    "build_profile": "rasen.model.profile",
+    "secret": "rasen.secret_access",
+}
 
 
 def __getattr__(name: str) -> object:

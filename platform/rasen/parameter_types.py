@@ -1,38 +1,25 @@
-"""The types a parameter may have, and the strict conversion of values to them.
+"""The types a parameter may have, read from annotations as text and never evaluated.
 
-Types are read from annotations as text and never evaluated. Values stay what JSON can hold (dates are ISO texts),
-because papermill writes them as literals into a cell and the store keeps them in records. Conversion is strict: `True`
-is no `int`, `"7"` is no number; only what was typed after `-p`, which has no type of its own, is read by the
-annotation.
+Values stay what JSON can hold (dates are ISO texts), because papermill writes them as literals into a cell and the
+store keeps them in records.
 """
 
 from __future__ import annotations
 
 import ast
-import json
-import math
-import re
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
 from enum import StrEnum
 from functools import lru_cache
 from typing import TypeAlias, assert_never
 
 from typing_extensions import TypeAliasType
 
-from rasen.scheduled_time import FORMS, is_scheduled, resolve_scheduled
+from rasen.secret_reference import FORMS as SECRET_FORMS
 
 # Named, because pydantic cannot follow a recursive alias that has no name.
 JsonValue = TypeAliasType("JsonValue", "bool | int | float | str | list[JsonValue] | None")
 
-SUPPORTED = (
-    "int, float, bool, str, date, datetime, Literal[...], list[...] of these, and any of them `| None`"
-)
-# Python refuses to write an int of more than 4,300 digits, so papermill could not; 14,000 bits are 4,215 digits.
-_INT_MAX_BITS = 14_000
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_INT = re.compile(r"[+-]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+SUPPORTED = "int, float, bool, str, date, datetime, Secret, Literal[...], list[...] of these, and any of them `| None`"
 
 
 class Kind(StrEnum):
@@ -44,6 +31,7 @@ class Kind(StrEnum):
     STR = "str"
     DATE = "date"
     DATETIME = "datetime"
+    SECRET = "Secret"  # noqa: S105  # a type's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +65,6 @@ class Nullable:
 ParameterType: TypeAlias = Scalar | Choice | ListOf | Nullable
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """What `@scheduled` stands for in a run."""
-
-    scheduled_at: datetime
-    timezone: tzinfo
-
-
 @lru_cache(maxsize=1024)
 def parse_annotation(text: str) -> ParameterType:
     """Return the type that an annotation names.
@@ -105,6 +85,8 @@ def describe(kind: ParameterType) -> str:
             return "a date such as '2013-06-01'"
         case Scalar(kind=Kind.DATETIME):
             return "a datetime such as '2013-06-01T04:10:00+09:00'"
+        case Scalar(kind=Kind.SECRET):
+            return f"a reference to a secret ({SECRET_FORMS})"
         case Scalar():
             return {"int": "an int", "float": "a float", "bool": "a bool (true or false)", "str": "a text"}[
                 kind.kind.value
@@ -119,63 +101,17 @@ def describe(kind: ParameterType) -> str:
             assert_never(kind)
 
 
-def convert_value(kind: ParameterType, value: object, *, clock: Clock | None = None) -> JsonValue:
-    """Return `value` as a JSON value of the type `kind`.
-
-    Args:
-        kind: The type wanted.
-        value: What came from Python, YAML or JSON, with a type of its own; dates may be `date` objects or texts.
-        clock: What `@scheduled` stands for; `None` where there is no run, so that it is refused.
-
-    Raises:
-        ValueError: It does not fit; the message is for the person who gave it.
-    """
+def is_secret(kind: ParameterType) -> bool:
+    """Return whether a value of the type is a reference to a secret, or holds some."""
     match kind:
         case Scalar():
-            if is_scheduled(value):
-                return _scheduled(kind.kind, str(value), clock)
-            return _scalar(kind, value)
-        case Choice():
-            for choice in kind.values:
-                if type(choice) is type(value) and choice == value:
-                    return choice
-            raise _misfit(kind, value)
+            return kind.kind is Kind.SECRET
         case ListOf():
-            if not isinstance(value, list | tuple):
-                raise _misfit(kind, value)
-            return [_item(kind.item, item, index, clock) for index, item in enumerate(value)]
+            return is_secret(kind.item)
         case Nullable():
-            return None if value is None else convert_value(kind.inner, value, clock=clock)
+            return is_secret(kind.inner)
         case _:
-            assert_never(kind)
-
-
-def convert_text(kind: ParameterType, text: str, *, clock: Clock | None = None) -> JsonValue:
-    """Return what somebody typed after `-p name=` as a JSON value of the type `kind`.
-
-    Raises:
-        ValueError: It does not fit; the message is for the person who typed it.
-    """
-    match kind:
-        case Nullable():
-            return None if text == "null" else convert_text(kind.inner, text, clock=clock)
-        case ListOf():
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError):
-                raise ValueError(
-                    f'{_shown(text)} is not {describe(kind)}; write it as JSON in quotes, such as \'["JFK", "LGA"]\''
-                ) from None
-            return convert_value(kind, value, clock=clock)
-        case Choice():
-            written = {_as_text(choice): choice for choice in kind.values}
-            if text in written:
-                return written[text]
-            raise _misfit(kind, text)
-        case Scalar():
-            return convert_value(kind, _typed(kind.kind, text), clock=clock)
-        case _:
-            assert_never(kind)
+            return False
 
 
 def _parse_node(node: ast.expr) -> ParameterType:
@@ -247,132 +183,3 @@ def _choice(items: list[ast.expr], node: ast.expr) -> ParameterType:
         raise ValueError(f"annotation `{ast.unparse(node)[:80]}` leaves no choice")
     choice = Choice(values=tuple(values))
     return Nullable(inner=choice) if nullable else choice
-
-
-def _scalar(wanted: Scalar, value: object) -> JsonValue:
-    match wanted.kind:
-        case Kind.INT:
-            if isinstance(value, int) and not isinstance(value, bool):
-                if value.bit_length() > _INT_MAX_BITS:
-                    raise ValueError("an int of more than 4,200 digits cannot be written into a cell")
-                return int(value)
-        case Kind.FLOAT:
-            return _float(wanted, value)
-        case Kind.BOOL:
-            if isinstance(value, bool):
-                return value
-        case Kind.STR:
-            if isinstance(value, str):
-                try:
-                    value.encode()
-                except UnicodeEncodeError:
-                    raise ValueError(f"{_shown(value)} holds half a character (a lone surrogate)") from None
-                return str.__str__(value)
-        case Kind.DATE:
-            return _date(wanted, value)
-        case Kind.DATETIME:
-            return _datetime(wanted, value)
-        case _:
-            assert_never(wanted.kind)
-    raise _misfit(wanted, value)
-
-
-def _float(wanted: Scalar, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _misfit(wanted, value)
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueError("the number is too large for a float") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{number!r} is not a number that JSON or a threshold can hold; give a finite one")
-    if number != value:
-        raise ValueError(f"{_shown(value)} is not exactly a float; the nearest is {number!r}")
-    return number
-
-
-def _date(wanted: Scalar, value: object) -> str:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        try:
-            return date.fromisoformat(value).isoformat()
-        except ValueError:
-            raise ValueError(f"{value!r} is not in the calendar") from None
-    raise _misfit(wanted, value)
-
-
-def _datetime(wanted: Scalar, value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value).isoformat()
-        except ValueError:
-            pass
-    raise _misfit(wanted, value)
-
-
-def _scheduled(kind: Kind, expression: str, clock: Clock | None) -> JsonValue:
-    if clock is None:
-        raise ValueError(
-            f"{expression[:60]!r} means the instant of a run's trigger, and here is no run; give a value"
-        )
-    instant = resolve_scheduled(expression, scheduled_at=clock.scheduled_at, timezone=clock.timezone)
-    match kind:
-        case Kind.DATE:
-            return instant.date().isoformat()
-        case Kind.DATETIME | Kind.STR:
-            return instant.isoformat()
-        case Kind.INT | Kind.FLOAT | Kind.BOOL:
-            raise ValueError(f"{expression!r} is a time and cannot become {describe(Scalar(kind=kind))}")
-        case _:
-            assert_never(kind)
-
-
-def _item(kind: ParameterType, item: object, index: int, clock: Clock | None) -> JsonValue:
-    try:
-        return convert_value(kind, item, clock=clock)
-    except ValueError as error:
-        raise ValueError(f"item {index}: {error}") from None
-
-
-def _typed(kind: Kind, text: str) -> object:
-    """Read a text by the scalar type that is wanted; a text that does not read so is returned as it is."""
-    try:
-        match kind:
-            case Kind.INT:
-                return int(text) if _INT.fullmatch(text) else text
-            case Kind.FLOAT:
-                return float(text) if _FLOAT.fullmatch(text) else text
-            case Kind.BOOL:
-                return {"true": True, "false": False}.get(text.lower(), text)
-            case Kind.STR | Kind.DATE | Kind.DATETIME:
-                return text
-            case _:
-                assert_never(kind)
-    except ValueError:  # more digits than Python converts
-        return text
-
-
-def _as_text(choice: object) -> str:
-    return str(choice).lower() if isinstance(choice, bool) else str(choice)
-
-
-def _misfit(wanted: ParameterType, value: object) -> ValueError:
-    match wanted:
-        case Choice():
-            return ValueError(f"{_shown(value)} is not {describe(wanted)}")
-        case Scalar(kind=Kind.DATE | Kind.DATETIME) if isinstance(value, str):
-            hint = f", nor {FORMS}" if value.startswith("@") else ""
-            return ValueError(f"{_shown(value)} is not {describe(wanted)}{hint}")
-        case _:
-            return ValueError(f"{_shown(value)} is a {type(value).__name__}, it must be {describe(wanted)}")
-
-
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # an int of more than 4,300 digits somewhere inside
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -17,18 +17,12 @@ from enum import StrEnum
 
 from rasen.errors import NotebookError, ParameterError
 from rasen.notebook import Notebook
-from rasen.parameter_types import (
-    SUPPORTED,
-    Clock,
-    JsonValue,
-    convert_text,
-    convert_value,
-    parse_annotation,
-)
+from rasen.parameter_conversion import Clock, convert_text, convert_value
+from rasen.parameter_types import SUPPORTED, JsonValue, parse_annotation
 from rasen.scheduled_time import is_scheduled
 from rasen.suggestion import suggest
 
-_ANNOTATION_MODULES = ("__future__", "datetime", "typing")
+_ANNOTATION_MODULES = ("__future__", "datetime", "rasen", "typing")
 
 
 class Layer(StrEnum):
@@ -231,6 +225,8 @@ def _is_annotation_import(statement: ast.stmt) -> bool:
     match statement:
         case ast.Import(names=names):
             return all(alias.name in _ANNOTATION_MODULES for alias in names)
+        case ast.ImportFrom(module="rasen", level=0, names=names):
+            return all(alias.name == "Secret" for alias in names)
         case ast.ImportFrom(module=module, level=0):
             return module in _ANNOTATION_MODULES
         case _:

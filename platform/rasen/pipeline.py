@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from rasen.errors import NotebookError, ParameterError, PipelineError
 from rasen.notebook import Notebook, check_runnable, parse_notebook
-from rasen.parameter_types import Clock
+from rasen.parameter_conversion import Clock
 from rasen.parameters import Parameter, convert, notebook_parameters
 from rasen.pipeline_graph import find_cycle
 from rasen.pipeline_schema import (

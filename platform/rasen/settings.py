@@ -7,7 +7,7 @@ An entry point builds one frozen `Settings` and passes it down. `pydantic_settin
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +18,48 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTEXT_VARIABLE",
+    "SECRETS_VARIABLE",
     "Settings",
     "child_environment",
     "context_path",
     "find_home",
     "load_settings",
+    "notebook_environment",
     "platform_environment",
     "replace_environment",
     "runtime_dir",
+    "secret_names",
+    "secret_variables",
+    "secrets_channel",
 ]
 
 _SESSION_MOST = 72
 CONTEXT_VARIABLE = "RASEN_CONTEXT"
 """Set by the batch step for its kernel: the path of the file that says which run this is."""
+SECRETS_VARIABLE = "RASEN_SECRETS_CHANNEL"
+"""Set for a kernel by whoever runs its notebook: the path of the socket where it may ask for secrets."""
 
 
 def context_path() -> Path | None:
     """Return the context file of the batch step this process runs in, or `None` in an interactive session."""
     value = os.environ.get(CONTEXT_VARIABLE)
     return Path(value) if value else None
+
+
+def secrets_channel() -> Path | None:
+    """Return the socket where this process asks for secrets, or `None` where it fetches them itself."""
+    value = os.environ.get(SECRETS_VARIABLE)
+    return Path(value) if value else None
+
+
+def secret_names(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the variables that an environment declares to be secrets."""
+    return frozenset(environment.get("RASEN_SECRETS", "").replace(",", " ").split())
+
+
+def secret_variables(names: Iterable[str]) -> dict[str, str]:
+    """Return the variables that the operator declares to be secrets, as far as they are there."""
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def find_home(start: Path) -> Path:
@@ -57,11 +80,22 @@ def child_environment(**changes: str) -> dict[str, str]:
     """Return the environment for a child process that runs analysts' code.
 
     Everything of ours is removed (`RASEN_*`), and so is what would let a notebook act as the platform, the
-    credentials of the cloud's client libraries among them; `changes` is added last.
+    credentials of the cloud's client libraries among them, and what is declared a secret; `changes` is added last.
     """
     withheld = ("RASEN_", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET", "AWS_SESSION")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(withheld)}
+    secrets = secret_names(os.environ)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(withheld) and name not in secrets
+    }
     return kept | changes
+
+
+def notebook_environment(**changes: str) -> dict[str, str]:
+    """Return the environment for the kernel of somebody's own notebook: his own, without what is declared a secret."""
+    secrets = secret_names(os.environ)
+    return {name: value for name, value in os.environ.items() if name not in secrets} | changes
 
 
 def replace_environment(environment: Mapping[str, str]) -> None:

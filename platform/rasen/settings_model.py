@@ -5,6 +5,7 @@ A file of its own so that `rasen.settings`, which a notebook imports, does not p
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
 # when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
@@ -113,12 +115,40 @@ class Settings(BaseSettings):
         description="number of forks after which a warm process makes room for a fresh one",
     )
 
-    @field_validator("zygote_preload", mode="before")
+    secrets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="environment variables that are secrets, separated by commas: notebooks may name them and never "
+        "see them in their environment",
+    )
+    secrets_dir: Path = Field(
+        default_factory=lambda data: data.get("home", Path()) / "secrets",
+        description="folder of the files that notebooks may name as secrets, each 0600",
+    )
+    secret_manager_url: str = Field(
+        default="https://secretmanager.googleapis.com", description="address of Google Secret Manager"
+    )
+    mask_patterns: bool = Field(
+        default=True,
+        description="whether outputs are also kept free of what looks like a private key or a well-known token",
+    )
+    store_patience_seconds: float = Field(
+        default=60.0, ge=0, description="seconds for which a store that is down is asked again"
+    )
+
+    @field_validator("secrets")
+    @classmethod
+    def _name_variables(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _VARIABLE.fullmatch(name) or name.startswith("RASEN_"):
+                raise ValueError(f"{name!r} is no name of a variable that can be a secret, such as 'API_KEY'")
+        return value
+
+    @field_validator("zygote_preload", "secrets", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
-    @field_serializer("zygote_preload")
+    @field_serializer("zygote_preload", "secrets")
     def _join(self, value: tuple[str, ...]) -> str:
         return ",".join(value)
 

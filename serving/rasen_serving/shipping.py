@@ -152,7 +152,7 @@ def main() -> int:
     """Ship the folder named on the command line and print the counts as JSON for the supervisor."""
     logging.basicConfig(format="rasen serve: shipping: %(message)s")
     folder, replica = Path(sys.argv[1]), sys.argv[2]
-    shipped = ship(folder, open_store(load_settings()), replica=replica)
+    shipped = ship(folder, open_store(load_settings(), patient=False), replica=replica)
     sys.stdout.write(json.dumps({"rows": shipped.rows, "torn": shipped.torn}) + "\n")
     if shipped.failure is not None:
         logger.warning("the prediction log stays in the spool: %s", shipped.failure)

@@ -58,7 +58,7 @@ class Supervisor:
         self._settings = settings
         self._listener = bind(settings.host, settings.serving_port, setting="RASEN_SERVING_PORT")
         self._admin_listener = bind(settings.host, settings.admin_port, setting="RASEN_ADMIN_PORT")
-        self._store: Store = open_store(settings)
+        self._store: Store = open_store(settings, patient=False)  # it polls
         self._replica = replica_name(settings)
         self._started_at = datetime.now(tz=UTC)
         self._spool = Spool(settings)

@@ -16,24 +16,19 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from rasen.pipeline import parse_pipeline
-from rasen.release_record import BundleRecord, Release
 from rasen.store import Store
 from rasen.tracking.ids import run_id
-from rasen.tracking.keys import QUALIFY_STEP, current_key, manifest_key, release_key, result_key, start_key
+from rasen.tracking.keys import QUALIFY_STEP, current_key, manifest_key, release_key, start_key
 from rasen.tracking.manifest import write_manifest
 from rasen.tracking.records import (
-    FileRecord,
     Manifest,
-    Metric,
     PublishedModel,
-    PublishedStep,
     Qualification,
     Start,
-    StepResult,
     Verdict,
 )
 from rasen.tracking.signature import PublicKey, Role, Signer, TrustStore, write_signed
+from stand.published import Trap, release_of, write_file, write_step
 
 FIRST_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = {"rmse": 3.1, "profile_rmse": 4.0}
@@ -60,16 +55,6 @@ class KeptKey:
             environments=list(environments),
             state=state,
         )
-
-
-class Trap:
-    """Writes its file when it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.write_text, (self.file, "somebody unpickled a model"))
 
 
 @dataclass
@@ -108,21 +93,7 @@ class Publisher:
                 "deploy": deploy,
             }
         )
-        record = Release(
-            pipeline=pipeline,
-            release=release,
-            origin=origin,
-            commit="0" * 40,
-            sequence=1,
-            folder=pipeline,
-            bundle=BundleRecord(sha256="", size_bytes=0, content_sha256=""),
-            image="sha256:0",
-            owner="us",
-            author=None,
-            committed_at=None,
-            spec=parse_pipeline(text),
-            parameters={},
-        )
+        record = release_of(pipeline, release, text, image="sha256:0", origin=origin)
         write_signed(self.store, release_key(pipeline, release), record.to_bytes(), signer or self.registrar)
         current = {
             "format": 1,
@@ -180,14 +151,16 @@ class Publisher:
         )
         self.store.write(start_key(pipeline, run), start.to_bytes())
         files = {
-            "model": self._file(
-                pipeline, run, "model.cloudpickle", pickle.dumps(Trap(self.trap)) + bytes(3000)
+            "model": write_file(
+                self.store, pipeline, run, "model.cloudpickle", pickle.dumps(Trap(self.trap)) + bytes(3000)
             ),
-            "example": self._file(pipeline, run, "example.json", b'{"rows": [{"hour": 7}]}'),
+            "example": write_file(self.store, pipeline, run, "example.json", b'{"rows": [{"hour": 7}]}'),
         }
-        steps = {"train": self._step(pipeline, run, "train", metrics, Verdict.SUCCEEDED)}
+        steps = {"train": write_step(self.store, pipeline, run, "train", metrics, Verdict.SUCCEEDED)}
         if model:
-            steps[QUALIFY_STEP] = self._step(pipeline, run, QUALIFY_STEP, qualified or {}, verdict)
+            steps[QUALIFY_STEP] = write_step(
+                self.store, pipeline, run, QUALIFY_STEP, qualified or {}, verdict
+            )
         manifest = Manifest(
             start_sha256=hashlib.sha256(start.to_bytes()).hexdigest(),
             run=run,
@@ -212,23 +185,6 @@ class Publisher:
 
     def manifest_key(self, number: int, pipeline: str = "demand") -> str:
         return manifest_key(pipeline, run_of(number))
-
-    def _file(self, pipeline: str, run: str, name: str, data: bytes) -> FileRecord:
-        key = f"runs/{pipeline}/{run}/train/1/model/{name}"
-        self.store.write(key, data)
-        return FileRecord(key=key, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-
-    def _step(
-        self, pipeline: str, run: str, step: str, metrics: Mapping[str, float], verdict: Verdict
-    ) -> PublishedStep:
-        result = StepResult(
-            attempt=1,
-            verdict=verdict,
-            seconds=1.0,
-            metrics=[Metric(name=name, value=value) for name, value in metrics.items()],
-        )
-        self.store.write(result_key(pipeline, run, step, 1), result.to_bytes())
-        return PublishedStep(attempt=1, result_sha256=hashlib.sha256(result.to_bytes()).hexdigest())
 
 
 def run_of(number: int) -> str:

@@ -17,29 +17,24 @@ import pandas as pd
 from rasen.deploy.ledger import append, find_head, write_heads
 from rasen.model.profile import Profile
 from rasen.model.publishing import Publication, prepare
-from rasen.pipeline import parse_pipeline
-from rasen.release_record import BundleRecord, Release
 from rasen.settings_model import Settings
 from rasen.store import Store
 from rasen.tracking.ids import run_id
-from rasen.tracking.keys import QUALIFY_STEP, release_key, result_key, start_key, step_prefix
+from rasen.tracking.keys import QUALIFY_STEP, release_key, start_key
 from rasen.tracking.manifest import read_manifest, write_manifest
 from rasen.tracking.records import (
     EndpointState,
     FileRecord,
     LedgerRecord,
     Manifest,
-    Metric,
     PublishedModel,
-    PublishedStep,
     Qualification,
     Start,
-    StepResult,
     Variant,
-    Verdict,
 )
 from rasen.tracking.signature import Role, Signer, load_trust, local_signer, write_signed
 from rasen.versions import environment_digest, serving_versions
+from stand.published import release_of, write_file, write_step
 
 RELEASE = "1-0123456789ab"
 DESCRIPTION = "Made for a test."
@@ -119,7 +114,7 @@ def publish_version(
     )
     store.write(start_key(pipeline, run), start.to_bytes(), if_generation=0)
     files = {
-        role: _write_file(store, pipeline, run, name, data)
+        role: write_file(store, pipeline, run, name, data)
         for role, name, data in (
             ("model", "model.cloudpickle", publication.model),
             ("example", "example.json", publication.example),
@@ -139,8 +134,8 @@ def publish_version(
         image=environment_digest(),
         versions=serving_versions(),
         steps={
-            "train": _write_step(store, pipeline, run, "train", logged),
-            QUALIFY_STEP: _write_step(store, pipeline, run, QUALIFY_STEP, {}),
+            "train": write_step(store, pipeline, run, "train", logged),
+            QUALIFY_STEP: write_step(store, pipeline, run, QUALIFY_STEP, {}),
         },
         model=PublishedModel(
             files=files,
@@ -217,42 +212,8 @@ def _write_release(store: Store, settings: Settings, pipeline: str) -> None:
     if store.stat(key) is not None:
         return
     text = f"name: {pipeline}\nowner: us\ndescription: {DESCRIPTION}\nsteps: {{train: {{notebook: train.ipynb}}}}\n"
-    record = Release(
-        pipeline=pipeline,
-        release=RELEASE,
-        origin="release",
-        commit="0" * 40,
-        sequence=1,
-        folder=pipeline,
-        bundle=BundleRecord(sha256="", size_bytes=0, content_sha256=""),
-        image=environment_digest(),
-        owner="us",
-        author=None,
-        committed_at=None,
-        spec=parse_pipeline(text),
-        parameters={},
-    )
+    record = release_of(pipeline, RELEASE, text, image=environment_digest())
     write_signed(store, key, record.to_bytes(), local_signer(settings, Role.REGISTRAR))
-
-
-def _write_file(store: Store, pipeline: str, run: str, name: str, data: bytes) -> FileRecord:
-    key = step_prefix(pipeline, run, "train", 1) + f"model/{name}"
-    store.write(key, data, if_generation=0)
-    return FileRecord(key=key, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-
-
-def _write_step(
-    store: Store, pipeline: str, run: str, step: str, metrics: Mapping[str, float]
-) -> PublishedStep:
-    result = StepResult(
-        attempt=1,
-        verdict=Verdict.SUCCEEDED,
-        seconds=1.0,
-        metrics=[Metric(name=name, value=value) for name, value in metrics.items()],
-    )
-    data = result.to_bytes()
-    store.write(result_key(pipeline, run, step, 1), data, if_generation=0)
-    return PublishedStep(attempt=1, result_sha256=hashlib.sha256(data).hexdigest())
 
 
 def moody() -> Callable[[pd.DataFrame], Any]:
@@ -285,13 +246,3 @@ def moody() -> Callable[[pd.DataFrame], Any]:
         return answers
 
     return predict
-
-
-class Trap:
-    """Writes its file when it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.write_text, (self.file, "somebody unpickled this"))

@@ -71,7 +71,7 @@ def mark(
     papermill.update({**names, **times, "duration": outcome.seconds, "exception": failed})
     for index, cell in enumerate(notebook.cells):
         if index == outcome.executed:
-            interrupted = outcome.verdict is Verdict.INTERRUPTED
+            interrupted = outcome.verdict in (Verdict.INTERRUPTED, Verdict.CANCELLED)
             note(cell, exception=True, status="interrupted" if interrupted else "failed")
             _show_error(cell, outcome)
         elif index > reached or (outcome.executed is not None and index > outcome.executed):
@@ -98,3 +98,8 @@ def cpu_seconds(cells: Sequence[nbformat.NotebookNode]) -> float:
     """Return the processor time of all cells together."""
     noted: list[dict[str, Any]] = [cell.metadata.get("rasen", {}) for cell in cells]  # Any: JSON
     return round(sum(float(found.get("cpu_seconds", 0)) for found in noted), 3)
+
+
+def peak_bytes(cells: Sequence[nbformat.NotebookNode]) -> int:
+    """Return the largest memory of any cell."""
+    return max((int(cell.metadata.get("rasen", {}).get("peak_bytes", 0)) for cell in cells), default=0)

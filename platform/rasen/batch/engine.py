@@ -16,7 +16,9 @@ from typing import IO, Any, TypeVar
 import nbformat
 
 from rasen.batch.execution import Options, Progress, execute_notebook
-from rasen.batch.kernel import Message
+from rasen.batch.messages import Message
+from rasen.batch.secret_channel import keep_secrets
+from rasen.settings import load_settings, notebook_environment
 from rasen.tracking.records import Verdict
 
 _Told = TypeVar("_Told")
@@ -58,6 +60,22 @@ class RasenEngine:
         files = {"stdout": stdout_file, "stderr": stderr_file}
         if log_output or stdout_file is not None or stderr_file is not None:
             options = replace(options, hear=_both(options.hear, _Echo(files, log_output=log_output).hear))
+        if given.get("rasen") is not None:
+            return cls._execute(nb, kernel_name, options, progress_bar)
+        parameters = nb.metadata.get("papermill", {}).get("parameters", {})
+        with keep_secrets(load_settings(), parameters) as keeper:
+            environment = notebook_environment(**keeper.environment)
+            options = replace(options, environment=environment, mask=keeper.mask)
+            return cls._execute(nb, kernel_name, options, progress_bar)
+
+    @classmethod
+    def _execute(
+        cls,
+        nb: nbformat.NotebookNode,
+        kernel_name: str,
+        options: Options,
+        progress_bar: bool | dict[str, Any],  # Any: options of tqdm  # noqa: FBT001  # papermill's
+    ) -> nbformat.NotebookNode:
         if not progress_bar:
             execute_notebook(nb, kernel_name, options)
             return nb

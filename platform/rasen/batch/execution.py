@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import nbformat
@@ -20,6 +18,7 @@ import nbformat
 from rasen.batch.cell_notes import (
     RAISES_TAG,
     SKIP_TAGS,
+    as_node,
     cell_of_author,
     cpu_seconds,
     forget,
@@ -27,47 +26,30 @@ from rasen.batch.cell_notes import (
     note,
     tags_of,
 )
-from rasen.batch.journal import Journal, Saver
-from rasen.batch.kernel import Kernel, KernelDied, Message
-from rasen.batch.outcome import TRACEBACK_MAX_CHARACTERS, Outcome, verdict_of_error
-from rasen.batch.outputs import Budget, CellOutputs, Limits, Output, Spill
+from rasen.batch.journal import Journal
+from rasen.batch.kernel import Kernel, KernelDied
+from rasen.batch.messages import Message
+from rasen.batch.options import Options, Progress
+from rasen.batch.outcome import MESSAGE_MAX_CHARACTERS, TRACEBACK_MAX_CHARACTERS, Outcome, verdict_of_error
+from rasen.batch.output_mask import mask_text
+from rasen.batch.outputs import Budget, CellOutputs, Spill
+from rasen.batch.reception import Reception, asks_to_exit, exits_well, reply_of
+from rasen.batch.saver import Saver
 from rasen.batch.stopping import Stopped
 from rasen.batch.usage import Usage
 from rasen.errors import PlatformFailed
 from rasen.tracking.records import Verdict
 
+__all__ = ["Options", "Progress", "execute_notebook"]
+
 _POLL_SECONDS = 0.25
-_LATE_SECONDS = 4.0  # how long the "idle" behind a reply is awaited: a kernel that floods us drops messages
+_TELL_SECONDS = 0.4
+_LATE_SECONDS = (
+    4.0  # how long the "idle" behind a reply is awaited: other kernels drop messages under a flood
+)
 _INTERRUPT_SECONDS = 3.0  # how long a cell that was interrupted may take to end
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where an executing notebook is; `cell` counts in the executed notebook."""
-
-    cell: int
-    cells: int
-    memory_bytes: int
-    last_line: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What may be asked of the engine beyond what papermill has a word for."""
-
-    environment: Mapping[str, str] | None = None
-    folder: str | None = None
-    cell_timeout_seconds: float | None = None
-    step_timeout_seconds: float | None = None
-    start_timeout_seconds: float = 60.0
-    memory_limit_bytes: int | None = None
-    limits: Limits = field(default_factory=Limits)
-    output: Path | None = None
-    journal: Path | None = None
-    spill: Path | None = None
-    observe: Callable[[Progress], None] | None = None
-    hear: Callable[[Message], None] | None = None
-    names: Mapping[str, str] = field(default_factory=dict)  # for readers, where papermill was told others
+_STOP_SECONDS = 0.5  # the same, when this process was told to stop: it has two seconds in all
+_LAST_LINE_CHARACTERS = 200
 
 
 def execute_notebook(notebook: nbformat.NotebookNode, kernel_name: str, options: Options) -> Outcome:
@@ -75,29 +57,23 @@ def execute_notebook(notebook: nbformat.NotebookNode, kernel_name: str, options:
 
     Raises:
         KeyboardInterrupt: This process was told to stop; the notebook says so and was saved.
+        PlatformFailed: The notebook could not be saved; the message says how it had ended.
     """
     forget(notebook)
     with ExitStack() as stack:
-        journal = Journal(options.journal, notebook) if options.journal is not None else None
-        if journal is not None:
-            stack.callback(journal.close)
-        spill = stack.enter_context(options.spill.open("ab")) if options.spill is not None else None
-        saver = Saver(options.output) if options.output is not None else None
-        execution = _Execution(
-            notebook,
-            options,
-            journal=journal,
-            saver=saver,
-            budget=Budget(limits=options.limits, spill=Spill(spill, options.limits.spill_bytes)),
-        )
+        execution = _Execution(notebook, options, stack)
         try:
             execution.run(kernel_name)
-        finally:
-            execution.mark()
-            if journal is not None:
-                journal.end(dict(notebook.metadata))
-            if saver is not None:
-                saver.save(notebook)
+        except BaseException as error:  # whatever it was, the notebook says so and is saved
+            execution.break_off(error)
+            execution.finish()
+            raise
+        try:
+            execution.finish()
+        except KeyboardInterrupt as error:  # while the end was being written: then that is done again
+            execution.break_off(error)
+            execution.finish()
+            raise
     return execution.outcome
 
 
@@ -108,59 +84,98 @@ class _Stop(Exception):
 class _Execution:
     """One notebook on its way through a kernel."""
 
-    def __init__(
-        self,
-        notebook: nbformat.NotebookNode,
-        options: Options,
-        *,
-        journal: Journal | None,
-        saver: Saver | None,
-        budget: Budget,
-    ) -> None:
+    def __init__(self, notebook: nbformat.NotebookNode, options: Options, stack: ExitStack) -> None:
         self.notebook = notebook
-        self.outcome = Outcome(
-            verdict=Verdict.INTERRUPTED, error_name="Interrupted", error_message="the run was told to stop"
-        )
+        self.outcome = Outcome(verdict=Verdict.INTERRUPTED)
         self._options = options
-        self._journal = journal
-        self._saver = saver
-        self._budget = budget
         self._current: int | None = None
+        self._request = ""
+        self._unsaved = True
         self._reached = -1
-        self._displays: dict[str, list[Output]] = {}
-        self._outputs: dict[str, tuple[int, CellOutputs]] = {}
-        self._started_at = datetime.now(tz=UTC)
         self._begun = time.monotonic()
+        self._started_at = options.now()
+        notebook.metadata.setdefault("papermill", as_node({}))["start_time"] = self._started_at.isoformat()
         self._usage: Usage | None = None
+        self._saver = Saver(options.output) if options.output is not None else None
+        self._journal: Journal | None = None
+        if options.journal is not None:
+            self._journal = Journal(options.journal, notebook)
+            stack.callback(self._journal.close)
+        file = None
+        if options.spill is not None:
+            with suppress(OSError):  # what is over the limits is lost then, and the cell says so
+                file = stack.enter_context(options.spill.open("ab", buffering=0))
+        self._budget = Budget(limits=options.limits, spill=Spill(file, options.limits.spill_bytes))
+        self._reception = Reception(self._budget, mask=options.mask, hear=options.hear)
+        self._outputs: dict[int, CellOutputs] = {}
 
     def run(self, kernel_name: str) -> None:
         """Run all cells; `outcome` says how it ended. Only an interrupt leaves as an exception."""
         options = self._options
-        kernel = Kernel(kernel_name=kernel_name, environment=options.environment, folder=options.folder)
+        kernel = Kernel(
+            kernel_name=kernel_name,
+            environment=options.environment,
+            folder=options.folder,
+            largest_bytes=2 * options.limits.cell_bytes + 1_000_000,  # more than this is not kept in any case
+            mask=options.mask,
+        )
         try:
-            kernel.start(timeout_seconds=options.start_timeout_seconds)
+            limit = min(options.start_timeout_seconds, options.step_timeout_seconds or math.inf)
+            kernel.start(timeout_seconds=limit)
             self._usage = Usage(kernel.process_id, memory_limit_bytes=options.memory_limit_bytes)
             self.notebook.metadata["language_info"] = kernel.language_info
             for index, cell in enumerate(self.notebook.cells):
                 self._reached = index
                 self._run_cell(kernel, cell, index)
-            self._current = None
             self._end(Verdict.SUCCEEDED)
         except _Stop:
             pass
-        except Stopped as stopped:
-            if stopped.verdict is Verdict.CANCELLED:
-                self._end(Verdict.CANCELLED, "Cancelled", str(stopped))
-            raise
         except KernelDied as death:
             self._end_dead(death)
         except PlatformFailed as error:
             self._end(Verdict.FAILED, type(error).__name__, str(error))
+        except KeyboardInterrupt:
+            self._hear_out(kernel)
+            raise
         finally:
             if self._usage is not None:
                 self._usage.close()
-            kernel.stop()
+            try:
+                kernel.stop()
+            except KeyboardInterrupt:  # nothing of it may stay behind
+                kernel.stop()
+                raise
             self._measure()
+
+    def break_off(self, error: BaseException) -> None:
+        """Say that something came from outside of the notebook: this process was told to stop, or is at its end."""
+        if isinstance(error, Stopped) and error.verdict is Verdict.CANCELLED:
+            self._end(Verdict.CANCELLED, "Cancelled", str(error))
+        elif isinstance(error, KeyboardInterrupt):
+            self._end(Verdict.INTERRUPTED, "Interrupted", "the run was told to stop")
+        else:
+            self._end(Verdict.FAILED, type(error).__name__, str(error))
+        self._measure()
+
+    def finish(self) -> None:
+        """Write how it ended into the notebook, and that to its file. Once more does no harm.
+
+        Raises:
+            PlatformFailed: The file cannot be written.
+        """
+        self._reception.complete()
+        self._take_over()
+        times = {"start_time": self._started_at.isoformat(), "end_time": self._now()}
+        mark(self.notebook, self.outcome, reached=self._reached, times=times, names=self._options.names)
+        if self._journal is not None:
+            if self._current is not None:
+                self._write_down(self._current)
+            self._journal.end(dict(self.notebook.metadata))
+        if self._saver is not None:
+            try:
+                self._saver.save(self.notebook)
+            except PlatformFailed as error:
+                raise PlatformFailed(f"{error}; it had ended as {self.outcome.verdict.value!r}") from error
 
     def _run_cell(self, kernel: Kernel, cell: nbformat.NotebookNode, index: int) -> None:
         tags = tags_of(cell)
@@ -173,35 +188,41 @@ class _Execution:
         assert self._usage is not None
         self._current = index
         begun, cpu = time.monotonic(), self._usage.begin_cell()
-        note(cell, start_time=_now(), end_time=None, duration=None, status="running")
-        outputs = CellOutputs(index, self._budget, self._displays)
-        cell.execution_count = None
+        note(cell, start_time=self._now(), status="running")
+        if self._journal is not None:
+            self._journal.begin(index, seconds=self._seconds())
         request = kernel.execute(cell.source, stop_on_error=RAISES_TAG not in tags)
-        self._outputs[request] = (index, outputs)
+        self._request, self._unsaved = request, True
+        self._outputs[index] = outputs = self._reception.expect(request, index)
+        reply: dict[str, Any] = {}  # Any: JSON
         try:
-            error = self._await_cell(kernel, cell, request, outputs)
+            reply = self._await_cell(kernel, cell, outputs)
         finally:
-            cell.outputs = nbformat.from_dict(outputs.outputs)  # type: ignore[no-untyped-call] # as papermill wants
-            peak = self._usage.end_cell()
-            cell.metadata["rasen"] = {
-                "peak_bytes": peak,
+            self._reception.complete()
+            self._take_over()
+            used = {
+                "peak_bytes": self._usage.end_cell(),
                 "cpu_seconds": round(max(0.0, self._usage.cpu_seconds() - cpu), 3),
             }
-            note(cell, end_time=_now(), duration=round(time.monotonic() - begun, 6))
+            cell.metadata["rasen"] = as_node(used)
+            note(cell, end_time=self._now(), duration=round(time.monotonic() - begun, 6))
             self._tell(outputs)
-        if error is not None and RAISES_TAG not in tags:
-            self._end_with(error)
+        failed = reply.get("status") != "ok" and RAISES_TAG not in tags
+        if failed and not exits_well(reply):
+            self._end_with(reply)
             raise _Stop
         note(cell, status="completed")
-        if self._journal is not None:
-            self._journal.cell(index, cell)
-        if self._saver is not None:
-            self._saver.save_if_due(self.notebook)
+        self._current = None
+        self._write_down(index)
+        self._save_if_due()
+        if failed or asks_to_exit(reply):
+            self._end(Verdict.SUCCEEDED)
+            raise _Stop
 
     def _await_cell(
-        self, kernel: Kernel, cell: nbformat.NotebookNode, request: str, outputs: CellOutputs
-    ) -> dict[str, Any] | None:  # Any: JSON
-        """Handle messages until the cell has ended; return the content of its reply when it raised."""
+        self, kernel: Kernel, cell: nbformat.NotebookNode, outputs: CellOutputs
+    ) -> dict[str, Any]:  # Any: JSON
+        """Handle messages until the cell has ended; return the content of its reply."""
         reply: dict[str, Any] | None = None
         idle = False
         now = time.monotonic()
@@ -210,41 +231,59 @@ class _Execution:
         while reply is None or not idle:
             for message in kernel.poll(max(0.0, min(_POLL_SECONDS, deadline - now))):
                 heard = time.monotonic()
-                if message.channel == "shell" and message.parent == request:
-                    reply = message.content
+                if message.channel == "shell" and message.parent == self._request:
+                    reply = reply_of(message)
                 elif message.channel == "iopub":
-                    idle = self._handle(message, request, cell) or idle
+                    idle = self._handle(message, cell) or idle
             now = time.monotonic()
             if now >= deadline:
-                self._time_out(kernel, request, cell, outputs)
+                self._time_out(kernel, cell, outputs)
             if reply is not None and now - heard > _LATE_SECONDS:
                 break
-            if now - told > 2 * _POLL_SECONDS:
+            if now - told > _TELL_SECONDS:
                 told = now
                 self._tell(outputs)
-                if outputs.changed and self._saver is not None:
-                    cell.outputs = nbformat.from_dict(outputs.outputs)  # type: ignore[no-untyped-call] # as above
-                    outputs.changed = not self._saver.save_if_due(self.notebook)
-        cell.execution_count = reply.get("execution_count")
-        return reply if reply.get("status") != "ok" else None
+                self._save_if_due()
+        cell.execution_count = reply.get("execution_count", cell.execution_count)
+        return reply
 
-    def _handle(self, message: Message, request: str, cell: nbformat.NotebookNode) -> bool:
+    def _handle(self, message: Message, cell: nbformat.NotebookNode) -> bool:
         """Take an iopub message; return whether it says that the current cell has ended."""
-        if message.kind == "status":
-            return message.parent == request and message.content["execution_state"] == "idle"
-        if message.kind == "execute_input" and message.parent == request:
-            cell.execution_count = message.content["execution_count"]
-        # A thread that an earlier cell left behind still belongs to that cell.
-        found = self._outputs.get(message.parent)
-        if found is None:
-            return False
-        index, outputs = found
-        outputs.handle(message)
-        if self._options.hear is not None:
-            self._options.hear(message)
-        if message.parent != request:
-            self.notebook.cells[index].outputs = nbformat.from_dict(outputs.outputs)  # type: ignore[no-untyped-call] # as above
+        if message.parent == self._request:
+            if message.kind == "status":
+                return bool(message.content.get("execution_state") == "idle")
+            if message.kind == "execute_input":
+                cell.execution_count = message.content.get("execution_count")
+        self._reception.take(message)
         return False
+
+    def _take_over(self) -> None:
+        """Put into the notebook what cells have shown, those included whose turn was earlier."""
+        touched, self._budget.touched = self._budget.touched, set()
+        for index in touched:
+            cell = self.notebook.cells[index]
+            cell.outputs = as_node(self._outputs[index].render())
+            if index != self._current and self._journal is not None:
+                self._write_down(index)
+
+    def _save_if_due(self) -> None:
+        """Let readers see how far it is, when there is something new: a silent cell that runs is news too, once."""
+        if self._saver is not None and (self._unsaved or self._budget.touched) and self._saver.due:
+            self._take_over()
+            self._unsaved = False
+            self._saver.save_if_due(self.notebook)
+
+    def _write_down(self, index: int) -> None:
+        if self._journal is not None:
+            written = self._journal.cell(index, self.notebook.cells[index], seconds=self._seconds())
+            if self._saver is not None:
+                self._saver.grow(written)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _now(self) -> str:
+        return (self._started_at + timedelta(seconds=self._seconds())).isoformat()
 
     def _deadline(self, now: float) -> float:
         options = self._options
@@ -252,9 +291,7 @@ class _Execution:
         of_cell = now + options.cell_timeout_seconds if options.cell_timeout_seconds else math.inf
         return min(of_step, of_cell)
 
-    def _time_out(
-        self, kernel: Kernel, request: str, cell: nbformat.NotebookNode, outputs: CellOutputs
-    ) -> None:
+    def _time_out(self, kernel: Kernel, cell: nbformat.NotebookNode, outputs: CellOutputs) -> None:
         """Interrupt a cell that has run too long, so that its traceback shows where it was, and stop."""
         options = self._options
         of_step = options.step_timeout_seconds is not None and (
@@ -264,39 +301,50 @@ class _Execution:
         name, what = ("StepTimeout", "step") if of_step else ("CellTimeout", "cell")
         message = f"the {what} ran longer than its limit of {limit:g} s"
         kernel.interrupt()
-        until = time.monotonic() + _INTERRUPT_SECONDS
-        with suppress(KernelDied):
-            while (left := until - time.monotonic()) > 0:
-                if any(
-                    self._handle(message_, request, cell)
-                    for message_ in kernel.poll(min(_POLL_SECONDS, left))
-                    if message_.channel == "iopub"
-                ):
-                    break
+        self._listen(kernel, _INTERRUPT_SECONDS, cell)
         outputs.add_error(name, message)
         self._end(Verdict.TIMED_OUT, name, message)
         raise _Stop
 
+    def _hear_out(self, kernel: Kernel) -> None:
+        """Interrupt the cell that runs and take what it still has to show; this process was told to stop."""
+        if self._current is None or self._usage is None:
+            return
+        kernel.interrupt()
+        self._listen(kernel, _STOP_SECONDS, self.notebook.cells[self._current])
+
+    def _listen(self, kernel: Kernel, seconds: float, cell: nbformat.NotebookNode) -> None:
+        """Take what the kernel still says, until the cell has ended or the time is over."""
+        until = time.monotonic() + seconds
+        with suppress(KernelDied):
+            while (left := until - time.monotonic()) > 0:
+                ended = False
+                for message in kernel.poll(min(_POLL_SECONDS, left)):
+                    ended = (message.channel == "iopub" and self._handle(message, cell)) or ended
+                if ended:
+                    break
+
     def _end_with(self, error: dict[str, Any]) -> None:  # Any: JSON
         name, value = str(error.get("ename", "")), str(error.get("evalue", ""))
-        if name == "SystemExit" and value in ("", "0", "None"):
-            self._end(Verdict.SUCCEEDED)  # the author ended the notebook on purpose
-            return
-        verdict = verdict_of_error(name)
-        self._end(verdict, name, value, "\n".join(error.get("traceback", ())))
+        verdict = verdict_of_error(name, oom_killed=self._usage is not None and self._usage.oom_killed)
+        self._end(verdict, name, value, "\n".join(map(str, error.get("traceback", ()))))
 
     def _end_dead(self, death: KernelDied) -> None:
-        memory = self._usage.died_of_memory(death.signal_number) if self._usage is not None else None
+        usage = self._usage
+        memory = usage.died_of_memory(death.signal_number, death.last_words) if usage is not None else None
         if memory is not None:
-            self._end(Verdict.OUT_OF_MEMORY, "OutOfMemory", memory)
+            self._end(Verdict.OUT_OF_MEMORY, "OutOfMemory", memory, death.last_words)
         else:
-            self._end(Verdict.KERNEL_DIED, "KernelDied", death.how)
+            self._end(Verdict.KERNEL_DIED, "KernelDied", death.how, death.last_words)
 
     def _end(self, verdict: Verdict, name: str = "", message: str = "", traceback: str = "") -> None:
+        mask = self._options.mask
+        if mask is not None:
+            name, message, traceback = (mask_text(mask, text) for text in (name, message, traceback))
         self.outcome = Outcome(
             verdict=verdict,
-            error_name=name,
-            error_message=message,
+            error_name=name[:MESSAGE_MAX_CHARACTERS],
+            error_message=message[:MESSAGE_MAX_CHARACTERS],
             traceback=traceback[-TRACEBACK_MAX_CHARACTERS:],
         )
 
@@ -320,15 +368,6 @@ class _Execution:
                 cell=self._current,
                 cells=len(self.notebook.cells),
                 memory_bytes=self._usage.last_bytes if self._usage is not None else 0,
-                last_line=outputs.last_line()[-200:],
+                last_line=outputs.last_line(most_characters=_LAST_LINE_CHARACTERS),
             )
         )
-
-    def mark(self) -> None:
-        """Write the outcome into the notebook."""
-        times = {"start_time": self._started_at.isoformat(), "end_time": _now()}
-        mark(self.notebook, self.outcome, reached=self._reached, times=times, names=self._options.names)
-
-
-def _now() -> str:
-    return datetime.now(tz=UTC).isoformat()

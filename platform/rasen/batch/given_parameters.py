@@ -8,6 +8,8 @@ that notebook was written for them.
 from __future__ import annotations
 
 import base64
+import keyword
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +24,8 @@ from rasen.errors import NotebookError, ParameterError
 from rasen.notebook import PARAMETERS_TAG
 from rasen.parameters import Layer, Parameter, read_parameters, resolve
 
-_RAW = "-r"
+_TYPED, _RAW = str(Layer.COMMAND_LINE), "-r"
+_NAME = re.compile(r"[^\W\d][\w.]*")  # R's names have dots
 _INPUT, _OUTPUT = "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"
 
 
@@ -48,39 +51,37 @@ class GivenParameters:
     inject_input_path: bool = False
     inject_output_path: bool = False
 
-    def untyped(self, *, source: str, target: str) -> dict[str, Any]:  # Any: whatever YAML holds
+    def untyped(self, *, source: str, target: str) -> dict[str, Any]:  # Any: what JSON holds
         """Return the values as papermill would read them.
 
         Raises:
-            ParameterError: A text is not what it should be.
+            ParameterError: A text is not what it should be, or something would not become a literal in the notebook.
         """
-        guessed = {name: _guess(text) for name, text in split(self.assignments, option="-p").items()}
-        return (
-            self.paths(source=source, target=target)
-            | self.structured()
-            | guessed
-            | split(self.raw_assignments, option=_RAW)
-        )
+        values: dict[str, Any] = self.paths(source=source, target=target)
+        for option, given in self.layers():
+            for name, value in given.items():
+                _check_literal(name, value, option)
+            values |= {name: _guess(value) for name, value in given.items()} if option == _TYPED else given
+        return values
 
     def paths(self, *, source: str, target: str) -> dict[str, Any]:  # Any: as above
         """Return the paths that the notebook is told."""
         asked = {_INPUT: (self.inject_input_path, source), _OUTPUT: (self.inject_output_path, target)}
         return {name: path for name, (wanted, path) in asked.items() if wanted}
 
-    def structured(self) -> dict[str, Any]:  # Any: as above
-        """Return what came as YAML.
+    def layers(self) -> list[tuple[str, dict[str, Any]]]:  # Any: whatever YAML holds
+        """Return what each option gave, lowest precedence first; the values of `-p` and `-r` are texts as typed.
 
         Raises:
-            ParameterError: Something is not YAML, or holds no mapping.
+            ParameterError: Something is not YAML, holds no mapping, or has no `=`.
         """
-        values: dict[str, Any] = {}
-        for text in self.base64_texts:
-            values |= _mapping(_load("-b", text, lambda given: _yaml(base64.b64decode(given))), "-b", text)
-        for path in self.files:
-            values |= _mapping(_load("-f", path, read_yaml_file), "-f", path)
-        for text in self.yaml_texts:
-            values |= _mapping(_load("-y", text, _yaml), "-y", text)
-        return values
+        return [
+            *(("-b", _mapping(_load("-b", text, _base64_yaml), "-b", text)) for text in self.base64_texts),
+            *(("-f", _mapping(_load("-f", path, read_yaml_file), "-f", path)) for path in self.files),
+            *(("-y", _mapping(_load("-y", text, _yaml), "-y", text)) for text in self.yaml_texts),
+            (_TYPED, split(self.assignments, option=_TYPED)),
+            (_RAW, split(self.raw_assignments, option=_RAW)),
+        ]
 
 
 def read_given(
@@ -93,19 +94,24 @@ def read_given(
     """
     stated = _stated_parameters(notebook, language, source)
     if not stated:
-        return given.untyped(source=source, target=target)
-    paths = given.paths(source=source, target=target)
-    yaml_values = given.structured()
-    typed = split(given.assignments, option="-p")
-    raw = split(given.raw_assignments, option=_RAW)
-    resolved = resolve(
-        stated,
-        [(Layer.YAML, yaml_values), (Layer.COMMAND_LINE, typed), (_RAW, raw)],
-        scheduled_at=datetime.now(tz=UTC),
-        timezone=UTC,
-    )
-    asked = {**yaml_values, **typed, **raw}
-    return paths | {name: resolved.values[name] for name in asked}
+        values = given.untyped(source=source, target=target)
+        for name in values:
+            if _is_python(language) and (not name.isidentifier() or keyword.iskeyword(name)):
+                raise ParameterError(
+                    f"unknown parameter {name[:80]!r}: that is no name of a variable in Python"
+                )
+        return values
+    layers = given.layers()
+    resolved = resolve(stated, layers, scheduled_at=datetime.now(tz=UTC), timezone=UTC)
+    asked = {name: None for _, values in layers for name in values}
+    return given.paths(source=source, target=target) | {name: resolved.values[name] for name in asked}
+
+
+def read_defaults(
+    notebook: nbformat.NotebookNode, *, language: str, source: str
+) -> dict[str, Any]:  # Any: JSON
+    """Return the defaults of a notebook whose `parameters` cell states types; of any other cell nothing is known."""
+    return {parameter.name: parameter.default for parameter in _stated_parameters(notebook, language, source)}
 
 
 def split(assignments: Sequence[str], *, option: str) -> dict[str, str]:
@@ -128,12 +134,44 @@ def split(assignments: Sequence[str], *, option: str) -> dict[str, str]:
 def _stated_parameters(notebook: nbformat.NotebookNode, language: str, source: str) -> Sequence[Parameter]:
     """Return the parameters of a cell that holds annotated literals only, else none."""
     index = find_first_tagged_cell_index(notebook, PARAMETERS_TAG)
-    if index < 0 or language.lower() not in ("python", "ipython"):
+    if index < 0 or not _is_python(language):
         return ()
     try:
         return read_parameters(notebook.cells[index].source, name=f"{source}, cell {index}")
     except NotebookError:
         return ()
+
+
+def _is_python(language: str) -> bool:
+    return language.lower() in ("python", "ipython")
+
+
+def _check_literal(name: object, value: object, option: str) -> None:
+    """Refuse what papermill would put into the notebook as something else than `name = literal`.
+
+    papermill takes any text for a name, and an object of YAML's for the text that Python shows of it: both are code.
+
+    Raises:
+        ParameterError: It is no name, or no value of JSON.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ParameterError(
+            f"unknown parameter {str(name)[:80]!r} (from {option}): that is no name of a variable"
+        )
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case None | bool() | int() | float() | str():
+                pass
+            case list() as items:
+                waiting += items
+            case dict() as fields:
+                waiting += [*fields, *fields.values()]
+            case other:
+                raise ParameterError(
+                    f"parameter {name!r} (from {option}) holds a {type(other).__name__}; it may hold texts, numbers, "
+                    "true, false, null, lists and mappings"
+                )
 
 
 def _guess(text: str) -> Any:  # Any: a value of whatever type papermill would see in it
@@ -151,6 +189,10 @@ def _guess(text: str) -> Any:  # Any: a value of whatever type papermill would s
 
 def _yaml(text: str | bytes) -> Any:  # Any: whatever YAML holds
     return yaml.load(text, Loader=NoDatesSafeLoader)  # noqa: S506  # a safe loader of papermill's
+
+
+def _base64_yaml(text: str) -> Any:  # Any: whatever YAML holds
+    return _yaml(base64.b64decode(text))
 
 
 def _load(option: str, text: str, load: Any) -> Any:  # Any: functions of papermill's, and what YAML holds

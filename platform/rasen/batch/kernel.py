@@ -7,56 +7,77 @@ once), or the caller's deadline.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import shutil
 import signal
+import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import zmq
+from jupyter_client.kernelspec import NoSuchKernel
 from jupyter_client.manager import KernelManager
 from jupyter_core.utils import run_sync
 
+from rasen.batch.kernel_log import KernelLog
+from rasen.batch.kernel_main import STREAM_OPTION
+from rasen.batch.messages import Message, read_message
+from rasen.batch.output_mask import Mask
+from rasen.batch.process_tree import MARK_VARIABLE, end_marked
 from rasen.errors import PlatformFailed
+from rasen.settings import child_environment
 
 _RECONNECT_MILLISECONDS = 5
 _HELLO_SECONDS = 0.2  # how long an answer to the first question is awaited before it is asked again
 _STOP_SECONDS = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Message:
-    """One message of the kernel; `parent` is the id of the request that it belongs to."""
-
-    channel: str
-    kind: str
-    parent: str
-    content: dict[str, Any]  # Any: JSON
-    metadata: dict[str, Any]  # Any: JSON
+_DEAD_MILLISECONDS = 50  # how long after a death more messages are waited for
+_SLICE_SECONDS = 0.05  # how long messages are taken before the caller may look at the time again
+_RECEIVED_MESSAGES = 100  # of a megabyte at most, mostly
+_OUR_KERNEL = "rasen.batch.kernel_main"
+_SOCKET_NAME_BYTES = 100  # the system takes 107 (man 7 unix)
+_SHORT_PLACES = ("/tmp", "/dev/shm")  # noqa: S108  # private folders are made in them, only where TMPDIR has a long name
 
 
 class KernelDied(Exception):
-    """The kernel's process is gone; `how` says what is known of its end."""
+    """The kernel's process is gone.
 
-    def __init__(self, how: str, signal_number: int | None = None) -> None:
-        super().__init__(how)
+    Args:
+        how: What is known of its end.
+        signal_number: The signal that ended it, if one did.
+        last_words: What it wrote last to its own standard output and error.
+    """
+
+    def __init__(self, how: str, signal_number: int | None = None, last_words: str = "") -> None:
+        super().__init__(how, signal_number, last_words)
         self.how = how
         self.signal_number = signal_number
+        self.last_words = last_words
 
 
 class Kernel:
     """A running kernel. Talks over Unix sockets in a private folder: no port, nobody else's to clash with."""
 
     def __init__(
-        self, *, kernel_name: str, environment: Mapping[str, str] | None, folder: str | None
+        self,
+        *,
+        kernel_name: str,
+        environment: Mapping[str, str] | None,
+        folder: str | None,
+        largest_bytes: int = 10_000_000,
+        mask: Mask | None = None,
     ) -> None:
-        self._sockets_folder = Path(tempfile.mkdtemp(prefix="rasen-"))
+        self._name = kernel_name
+        self._mark = uuid.uuid4().hex
+        self._largest_bytes = largest_bytes
+        self._answers = False
+        self._sockets_folder = _folder_for_sockets()
         self._manager = KernelManager(kernel_name=kernel_name, transport="ipc")
         self._manager.connection_file = str(self._sockets_folder / "kernel.json")
         self._environment = environment
@@ -65,6 +86,7 @@ class Kernel:
         self._sockets: dict[str, zmq.Socket[bytes]] = {}
         self._poller = zmq.Poller()
         self._pidfd: int | None = None
+        self._log = KernelLog(mask)
         self.language_info: dict[str, Any] = {}  # Any: JSON
 
     @property
@@ -80,10 +102,31 @@ class Kernel:
             KernelDied: It ended before it answered.
             PlatformFailed: It did not answer in time, or could not be started.
         """
-        options: dict[str, Any] = {"cwd": self._folder}  # Any: whatever the provisioner takes
-        if self._environment is not None:
-            options["env"] = dict(self._environment)
-        self._manager.start_kernel(**options)
+        environment = self._environment if self._environment is not None else child_environment()
+        ours = self._log.write_end
+        options: dict[str, Any] = {  # Any: whatever the provisioner takes
+            "cwd": self._folder,
+            "env": {**environment, MARK_VARIABLE: self._mark},
+            "stdout": ours,
+            "stderr": ours,
+            "extra_arguments": [STREAM_OPTION] if self._is_ipykernel_here() else [],
+        }
+        try:
+            self._manager.start_kernel(**options)
+        except NoSuchKernel:
+            there = ", ".join(sorted(self._manager.kernel_spec_manager.find_kernel_specs()))
+            raise PlatformFailed(
+                f"the kernel {self._name!r} is not installed here; there are {there}"
+            ) from None
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # a program that is not there, no memory, no space
+            raise PlatformFailed(f"the kernel {self._name!r} cannot be started: {error}") from error
+        finally:
+            self._log.started()
+        self._poller.register(self._log.fileno(), zmq.POLLIN)
         try:
             self._pidfd = os.pidfd_open(self.process_id)
         except ProcessLookupError:  # it ended at once
@@ -112,13 +155,22 @@ class Kernel:
             KernelDied: The process is gone and everything that it had sent was yielded.
         """
         ready = dict(self._poller.poll(max(0, round(timeout_seconds * 1000))))
-        yield from self._receive()
-        if self._pidfd is not None and self._pidfd in ready:
-            yield from self._receive()
+        if self._log.fileno() in ready and not self._log.read():
+            self._poller.unregister(self._log.fileno())
+        dead = self._pidfd is not None and self._pidfd in ready
+        yield from self._receive(math.inf if dead else time.monotonic() + _SLICE_SECONDS)
+        if dead:
+            # What it had sent may still be on its way through ZeroMQ's own thread here.
+            while (iopub := self._sockets.get("iopub")) is not None and iopub.poll(_DEAD_MILLISECONDS):
+                yield from self._receive(math.inf)
             raise self._death()
 
     def interrupt(self) -> None:
         """Interrupt what the kernel does, as Ctrl-C would."""
+        spec = self._manager.kernel_spec
+        if spec is not None and spec.interrupt_mode == "message":
+            self._send("control", "interrupt_request", {})
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.kill(self.process_id, signal.SIGINT)
 
@@ -130,6 +182,7 @@ class Kernel:
                 with suppress(RuntimeError):
                     self._manager.shutdown_kernel(now=True)
             self._manager.cleanup_resources()
+            end_marked(self._mark)
         finally:
             for socket in self._sockets.values():
                 socket.close(linger=0)
@@ -137,6 +190,7 @@ class Kernel:
             if self._pidfd is not None:
                 os.close(self._pidfd)
                 self._pidfd = None
+            self._log.close()
             shutil.rmtree(self._sockets_folder, ignore_errors=True)
 
     def _kill(self) -> None:
@@ -155,6 +209,8 @@ class Kernel:
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MILLISECONDS)  # the kernel binds only in a moment
         if kind == zmq.SUB:
             socket.setsockopt(zmq.SUBSCRIBE, b"")
+            # With our streams a kernel waits when we do not keep up (`kernel_streams`); another would drop messages.
+            socket.setsockopt(zmq.RCVHWM, _RECEIVED_MESSAGES if self._waits_for_us() else 0)
         else:
             socket.setsockopt(zmq.IDENTITY, self._manager.session.bsession)
         info = cast(
@@ -171,7 +227,11 @@ class Kernel:
         while not (subscribed and self.language_info):
             now = time.monotonic()
             if now > deadline:
-                raise PlatformFailed(f"the kernel did not answer within {timeout_seconds:.0f} s of its start")
+                words = self._log.last_words()
+                raise PlatformFailed(
+                    f"the kernel {self._name!r} did not answer within {timeout_seconds:g} s of its start"
+                    + (f"; it wrote: {words}" if words else "")
+                )
             if now >= ask_again:
                 self._send("shell", "kernel_info_request", {})
                 ask_again = now + _HELLO_SECONDS if ask_again else now + timeout_seconds / 4
@@ -181,27 +241,36 @@ class Kernel:
                 elif message.kind == "kernel_info_reply":
                     self.language_info = message.content["language_info"]
                     ask_again = min(ask_again, time.monotonic() + _HELLO_SECONDS)
+        self._answers = True
+
+    def _waits_for_us(self) -> bool:
+        spec = self._manager.kernel_spec
+        return spec is not None and (_OUR_KERNEL in spec.argv or self._is_ipykernel_here())
+
+    def _is_ipykernel_here(self) -> bool:
+        """Return whether the kernel is a plain ipykernel in this environment, which can use our streams then."""
+        spec = self._manager.kernel_spec
+        if spec is None or spec.argv[1:3] != ["-m", "ipykernel_launcher"]:
+            return False
+        return spec.argv[0] in ("python", "python3", sys.executable)  # the first two become the third
 
     def _send(self, channel: str, kind: str, content: dict[str, Any]) -> str:  # Any: JSON
         sent = self._manager.session.send(self._sockets[channel], kind, content)
         return cast("str", sent["header"]["msg_id"])
 
-    def _receive(self) -> Iterator[Message]:
+    def _receive(self, until: float) -> Iterator[Message]:
         waiting = True
-        while waiting:
+        while waiting and time.monotonic() < until:
             waiting = False
             for channel, socket in self._sockets.items():
-                _, raw = self._manager.session.recv(socket, mode=zmq.NOBLOCK)
-                if raw is None:
+                try:
+                    frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                except zmq.Again:
                     continue
                 waiting = True
-                yield Message(
-                    channel=channel,
-                    kind=raw["header"]["msg_type"],
-                    parent=raw["parent_header"].get("msg_id", ""),
-                    content=raw["content"],
-                    metadata=raw["metadata"],
-                )
+                message = read_message(channel, frames, largest_bytes=self._largest_bytes)
+                if message is not None:
+                    yield message
 
     def _death(self) -> KernelDied:
         provisioner = self._manager.provisioner
@@ -210,9 +279,25 @@ class Kernel:
         while provisioner is not None and code is None and time.monotonic() < deadline:
             code = run_sync(provisioner.poll)()
             time.sleep(0.005)
+        words = self._log.last_words()
         if code is None:
-            return KernelDied("the kernel's process is gone")
-        if code < 0:
+            how, number = "the kernel's process is gone", None
+        elif code < 0:
+            number = -code
             with suppress(ValueError):
-                return KernelDied(f"the kernel was killed by {signal.Signals(-code).name}", -code)
-        return KernelDied(f"the kernel's process exited with code {code}")
+                number = signal.Signals(number)
+            how = f"the kernel was killed by {getattr(number, 'name', f'signal {number}')}"
+        else:
+            how, number = f"the kernel's process exited with code {code}", None
+        if not self._answers:
+            how += " before it answered" + (f"; it wrote: {words}" if words else "")
+        return KernelDied(how, number, words)
+
+
+def _folder_for_sockets() -> Path:
+    """Return a new folder of ours alone, whose sockets have names that the system can take."""
+    for place in (tempfile.gettempdir(), *_SHORT_PLACES):
+        if len(f"{place}/rasen-01234567/kernel-ipc-0") <= _SOCKET_NAME_BYTES:
+            with suppress(OSError):
+                return Path(tempfile.mkdtemp(prefix="rasen-", dir=place))
+    raise PlatformFailed(f"no folder for temporary files can be written to: {tempfile.gettempdir()!r}")

@@ -20,6 +20,8 @@ _VERDICT_OF_ERROR = {
     "OutOfMemoryException": Verdict.OUT_OF_MEMORY,  # DuckDB's
     "_ArrayMemoryError": Verdict.OUT_OF_MEMORY,  # NumPy's
 }
+# What a pool says when a worker is gone.
+_LOST_WORKERS = frozenset({"TerminatedWorkerError", "BrokenProcessPool"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,13 @@ class Outcome:
         return {**asdict(self), "verdict": self.verdict.value}
 
 
-def verdict_of_error(name: str) -> Verdict:
-    """Return what an error that a cell raised means, by the name of its class."""
+def verdict_of_error(name: str, *, oom_killed: bool) -> Verdict:
+    """Return what an error that a cell raised means.
+
+    Args:
+        name: The name of its class.
+        oom_killed: Whether the system has killed a process for want of memory meanwhile.
+    """
+    if oom_killed and name in _LOST_WORKERS:
+        return Verdict.OUT_OF_MEMORY
     return _VERDICT_OF_ERROR.get(name, Verdict.FAILED)

@@ -8,10 +8,11 @@ written by us, atomically.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,14 +23,19 @@ from papermill.iorw import LocalHandler, load_notebook_node, papermill_io
 from papermill.log import logger
 from papermill.parameterize import add_builtin_parameters, parameterize_path
 
+from rasen.batch.cell_notes import as_node
 from rasen.batch.execution import Options
-from rasen.batch.given_parameters import GivenParameters, read_given
-from rasen.batch.journal import Saver
+from rasen.batch.given_parameters import GivenParameters, read_defaults, read_given
 from rasen.batch.outcome import Outcome
+from rasen.batch.saver import Saver, sweep_parts
+from rasen.batch.secret_channel import keep_secrets
 from rasen.errors import InvalidInput, NotebookError, NotFound, PlatformFailed
+from rasen.settings import load_settings, notebook_environment
+from rasen.tracking.records import Verdict
 
 _ENGINE = "rasen"
 _KERNEL_WITHOUT_NAME = "python3"
+_TOO_LATE = "the run was told to stop when its notebook had ended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +74,8 @@ def run_notebook(source: str, target: str, given: GivenParameters, manner: Manne
 
     Both are paths, `-` for standard input and output, or an address that papermill has a handler for. As with
     papermill, `{name}` in them stands for the value of a parameter, unless a file of exactly that name exists.
-    `None` is returned when the notebook was only prepared.
+    `None` is returned when the notebook was only prepared. While it runs there is a hidden journal beside the output;
+    when this process is killed it stays, until the next run with the same output.
 
     Raises:
         InvalidInput: The notebook, a parameter, the kernel or the place of the output is wrong; nothing was executed.
@@ -84,21 +91,34 @@ def run_notebook(source: str, target: str, given: GivenParameters, manner: Manne
     kernel, language = _choose_kernel(notebook, source, manner)
     parameters = read_given(notebook, given, language=language, source=source, target=target)
     names = {"input_path": source, "output_path": target}
-    with tempfile.TemporaryDirectory(prefix="rasen-") as scratch:
+    # What stands in the cell as a default may be a reference as well as what was given.
+    known = read_defaults(notebook, language=language, source=source) | parameters
+    with (
+        tempfile.TemporaryDirectory(prefix="rasen-") as scratch,
+        keep_secrets(load_settings(), {} if manner.prepare_only else known) as keeper,
+    ):
         output = local or Path(scratch) / "output.ipynb"
         options = Options(
+            environment=notebook_environment(**keeper.environment),
+            mask=keeper.mask,
             folder=str(manner.folder.resolve()) if manner.folder is not None else None,
             cell_timeout_seconds=manner.cell_timeout_seconds,
             start_timeout_seconds=manner.start_timeout_seconds,
             output=output,
+            journal=journal_of(output),
             names=names,
         )
+        sweep_parts(output)
         try:
             prepared = _through_papermill(notebook, parameters, kernel, language, manner, options)
             if manner.prepare_only:
                 prepared.metadata.papermill.update(names)
                 Saver(output).save(prepared)
+        except KeyboardInterrupt as error:
+            _mark_interrupted(output)
+            raise error from None
         finally:
+            journal_of(output).unlink(missing_ok=True)
             if local is None and output.is_file():
                 papermill_io.write(output.read_text(encoding="utf-8"), target, [])
         if manner.prepare_only:
@@ -107,6 +127,26 @@ def run_notebook(source: str, target: str, given: GivenParameters, manner: Manne
     if outcome is None:
         raise PlatformFailed(f"{target!r} holds no verdict")
     return outcome
+
+
+def journal_of(output: Path) -> Path:
+    """Return the file beside an output that holds its journal while it is executed, and after its runner was killed.
+
+    `salvage_notebook` makes the notebook from it.
+    """
+    return output.with_name(f".{output.name}.journal")
+
+
+def _mark_interrupted(output: Path) -> None:
+    """See to it that an output tells of the interrupt: it may have come when the notebook had ended already."""
+    outcome = Outcome.read(output)
+    if outcome is None or outcome.verdict is Verdict.INTERRUPTED:
+        return
+    notebook = as_node(json.loads(output.read_bytes()))
+    ended = replace(outcome, verdict=Verdict.INTERRUPTED, error_name="Interrupted", error_message=_TOO_LATE)
+    notebook.metadata["rasen"] = as_node(ended.to_json())
+    notebook.metadata.papermill["exception"] = True
+    Saver(output).save(notebook)
 
 
 def _through_papermill(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import rasen
 from rasen.batch.process_request import limit_numbers, own_status
+from rasen.settings import secret_names
 
 # Read when the interpreter or a library is loaded, so they belong to the warm process.
 _AT_START = (
@@ -90,11 +91,13 @@ def start_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _frozen(environment: Mapping[str, str]) -> dict[str, str]:
+    secrets = secret_names(environment)
     return {
         name: value
         for name, value in sorted(environment.items())
         if (name in _EXACTLY or name.startswith(_AT_START))
         and name not in _INDIFFERENT
+        and name not in secrets
         and not any(part in name for part in _SECRET)
     }
 

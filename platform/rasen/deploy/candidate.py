@@ -15,7 +15,7 @@ from pathlib import Path
 from rasen.errors import DigestMismatch, InvalidInput, ModelFailed, ObjectNotFound, TrustError
 from rasen.release import Release, read_release
 from rasen.store import Store
-from rasen.tracking.keys import QUALIFY_STEP, manifest_key, result_key, start_key
+from rasen.tracking.keys import QUALIFY_STEP, manifest_key, start_key
 from rasen.tracking.manifest import VerifiedManifest, verify_manifest
 from rasen.tracking.records import (
     FileRecord,
@@ -27,6 +27,7 @@ from rasen.tracking.records import (
     UnreadableRecord,
     Verdict,
 )
+from rasen.tracking.results import read_published_result
 from rasen.tracking.signature import TrustStore
 
 _REQUIRED_FILES = ("model", "example")
@@ -170,12 +171,7 @@ def _check_file(store: Store, file: FileRecord, *, pipeline: str, scratch_dir: P
 
 
 def _read_result(store: Store, manifest: Manifest, step: str) -> StepResult:
-    published = manifest.steps[step]
-    key = result_key(manifest.pipeline, published.reused_from or manifest.run, step, published.attempt)
-    data = store.read(key)
-    if hashlib.sha256(data).hexdigest() != published.result_sha256:
-        raise DigestMismatch(f"result {key!r} is not the one that the manifest was signed for")
-    result = StepResult.from_bytes(data, source=key)
+    result = read_published_result(store, manifest, step)
     if result.verdict is not Verdict.SUCCEEDED:
         raise ModelFailed(f"step {step!r} ended as {result.verdict.value!r}, not as 'succeeded'")
     return result

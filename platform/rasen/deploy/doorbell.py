@@ -93,7 +93,7 @@ def open_doorbell(settings: Settings) -> Doorbell:
         KeyRefused: There is no key here that may sign the ledger.
     """
     decider = Decider(
-        open_store(settings),
+        open_store(settings, patient=False),  # whoever rings comes back
         local_signer(settings, Role.DECIDER),
         trust=lambda: load_trust(settings),
         environment=settings.environment,

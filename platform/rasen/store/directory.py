@@ -20,11 +20,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from rasen.errors import DigestMismatch, ObjectNotFound, PreconditionFailed, StoreUnavailable
+from rasen.errors import (
+    DigestMismatch,
+    InvalidInput,
+    ObjectNotFound,
+    PlatformFailed,
+    PreconditionFailed,
+    StoreUnavailable,
+)
 from rasen.store.protocol import Stat, check_key
 
 _CHUNK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_STAGED_KEPT_SECONDS = 86_400.0  # nobody writes one object for a day without a byte
 
 
 class DirectoryStore:
@@ -39,7 +48,7 @@ class DirectoryStore:
 
     def read_versioned(self, key: str) -> tuple[bytes, int]:
         """Return the object's bytes and generation, both of one open file."""
-        with self._open(key) as file:
+        with _unavailable(key), self._open(key) as file:
             return file.read(), os.fstat(file.fileno()).st_mtime_ns
 
     def write(self, key: str, data: bytes, *, if_generation: int | None = None) -> int:
@@ -92,9 +101,31 @@ class DirectoryStore:
             path.unlink()
             _sync_folder(path.parent)
 
+    def sweep_staged(self) -> int:
+        """Remove what writers that were killed have left in `.staged/` a day ago or earlier; return how many files.
+
+        Their age is by the clock of the file system, which may be another machine's: that of a file made just now.
+        """
+        folder = self.root / ".staged"
+        try:
+            left = [entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        if not left:
+            return 0
+        removed = 0
+        with suppress(OSError), tempfile.NamedTemporaryFile(dir=folder) as now:
+            oldest = os.fstat(now.fileno()).st_mtime - _STAGED_KEPT_SECONDS
+            for entry in left:
+                with suppress(FileNotFoundError):  # its writer, or another sweep
+                    if entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        Path(entry.path).unlink()
+                        removed += 1
+        return removed
+
     def upload(self, path: Path, key: str, *, sha256: str) -> int:
         """Copy a local file to a new object, checking its digest on the way."""
-        with self._staged(key) as staged, path.open("rb") as source:
+        with path.open("rb") as source, self._staged(key) as staged:
             if _copy(source, staged) != sha256:
                 raise DigestMismatch(
                     f"{str(path)!r} does not have the SHA-256 {sha256} that was announced for {key!r}"
@@ -160,6 +191,10 @@ class DirectoryStore:
                     f"no room to write {key!r} ({error.strerror}); free some space under {str(self.root)!r}, "
                     "nothing was changed"
                 ) from error
+            if error.errno in _NOT_OURS:
+                raise PlatformFailed(
+                    f"{key!r} could not be written: {error}; waiting does not help"
+                ) from error
             raise StoreUnavailable(f"{key!r} could not be written: {error}") from error
 
     def _appear(self, staged: IO[bytes], key: str, if_generation: int | None) -> int:
@@ -192,9 +227,7 @@ class DirectoryStore:
         missing = []
         while not folder.is_dir():
             if folder.exists():
-                raise StoreUnavailable(
-                    f"{key!r} cannot be written: {str(folder)!r} is an object, not a folder"
-                )
+                raise InvalidInput(f"{key!r} cannot be written: {str(folder)!r} is an object, not a folder")
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
@@ -210,6 +243,17 @@ class DirectoryStore:
         with (folder / name).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+@contextmanager
+def _unavailable(key: str) -> Iterator[None]:
+    """Take what a file system says when it cannot read, say a server that is away, for the outage that it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_OURS:
+            raise PlatformFailed(f"{key!r} could not be read: {error}; waiting does not help") from error
+        raise StoreUnavailable(f"{key!r} could not be read: {error}") from error
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> str:
