@@ -1,8 +1,9 @@
 """`python -m rasen.batch.kernel_main -f FILE`: the kernel of the kernel specification `rasen`.
 
 It is ipykernel's own, with three differences. What a notebook defines is pickled to the same bytes in every run. What
-it shows is never dropped, and nothing that it prints makes it grow (`kernel_streams.py`). And the list of loaded modules, which ipykernel makes for its debugger, is made when a debugger asks for
-it: to look at every module copies 18 MB of the memory that a fork shares with its warm process.
+it shows is never dropped, and nothing that it prints makes it grow (`kernel_streams.py`). And the list of loaded
+modules, which ipykernel makes for its debugger, is made when a debugger asks for it: to look at every module copies
+18 MB of the memory that a fork shares with its warm process.
 """
 
 from __future__ import annotations

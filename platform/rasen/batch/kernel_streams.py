@@ -28,7 +28,7 @@ class BoundedStream(OutStream):
     def __init__(
         self, session: Any, pub_thread: Any, *arguments: Any, **options: Any
     ) -> None:  # Any: as in the base
-        super().__init__(session, pub_thread, *arguments, **options)
+        super().__init__(session, pub_thread, *arguments, **options)  # type: ignore[no-untyped-call] # ipykernel annotates little
         pub_thread.schedule(
             partial(_wait_for_listener, pub_thread.socket)
         )  # in the thread whose socket it is
@@ -50,7 +50,7 @@ class BoundedStream(OutStream):
     def _make_room(self) -> None:
         # The thread that sends cannot wait for itself, and a forked child has none.
         if self._written >= _MESSAGE_CHARACTERS and threading.current_thread() is not self.pub_thread.thread:
-            self.flush()  # type: ignore[no-untyped-call] # ipykernel annotates little
+            self.flush()  # type: ignore[no-untyped-call] # as above
 
     @override
     def _flush(self) -> None:
@@ -59,5 +59,6 @@ class BoundedStream(OutStream):
 
 
 def _wait_for_listener(socket: zmq.Socket[bytes]) -> None:
-    if socket.getsockopt(zmq.LAST_ENDPOINT).startswith(b"ipc:"):
+    endpoint = socket.getsockopt(zmq.LAST_ENDPOINT)
+    if isinstance(endpoint, bytes) and endpoint.startswith(b"ipc:"):
         socket.setsockopt(zmq.XPUB_NODROP, 1)

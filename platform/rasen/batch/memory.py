@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +86,7 @@ def available_bytes() -> int | None:
 def count_oom_kills() -> int:
     """Return how often the system has killed in this process's control group, or, without one, on the machine."""
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines():
+        for line in _OWN_GROUPS.read_text(encoding="ascii").splitlines():
             _, controllers, group = line.split(":", 2)
             if not controllers:
                 path = _CGROUPS / group.lstrip("/") / "memory.events"

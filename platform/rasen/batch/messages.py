@@ -17,6 +17,7 @@ import zmq
 from jupyter_client.session import DELIM
 
 _PIECE_BYTES = 1_000_000
+_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _BACKSLASH, _U = ord("\\"), ord("u")
 
 
@@ -37,11 +38,14 @@ class LargeContent:
         found = re.search(rb'"%s"\s*:\s*\[?\s*"' % key.encode(), self._raw)
         if found is None:
             return
-        position, ended = found.end(), False
+        position, ended, half = found.end(), False, ""
         while not ended:
             piece, position, ended = self._piece(position, piece_bytes)
+            piece, half = half + piece, ""
+            if not ended and "\ud800" <= piece[-1:] <= "\udbff":  # the other half of the character comes next
+                piece, half = piece[:-1], piece[-1]
             if piece:
-                yield piece
+                yield _SURROGATES.sub(_join_halves, piece)
 
     def everything(self, *, piece_bytes: int = _PIECE_BYTES) -> Iterator[str]:
         """Yield the JSON as it came, piece by piece."""
@@ -84,6 +88,10 @@ class LargeContent:
         while before > begin and self._raw[before - 1] == _BACKSLASH:
             before -= 1
         return (place - before) % 2 == 0
+
+
+def _join_halves(found: re.Match[str]) -> str:
+    return found[0].encode("utf-16", "surrogatepass").decode("utf-16")
 
 
 def _closing_quote(piece: bytes) -> int | None:

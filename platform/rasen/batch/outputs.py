@@ -153,6 +153,8 @@ class CellOutputs:
 
     def _add_stream(self, name: str, text: str) -> None:
         self._clear_if_asked()
+        if not text:
+            return
         last = self._shown[-1] if self._shown else None
         if not isinstance(last, _Stream) or last.name != name:
             if self._room() < _LAST_BYTES:

@@ -1,8 +1,8 @@
 """Saving the file of an executing notebook: whole, atomically, and rarely enough.
 
 In between, a save is due at most once a second, takes at most a twentieth of the time, and all of them together write
-less than the notebook's own size and a little for every second: a notebook of 30 MB is not written a hundred times,
-and one of 100 kB is up to date all the time.
+hardly more than the notebook's own size and a little for every second: a notebook of 30 MB is not written a hundred
+times, and one of 100 kB is up to date all the time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from rasen.errors import PlatformFailed
 
 _SAVE_SECONDS = 1.0
 _SAVE_SHARE = 20  # saving may take a twentieth of the time
-_SIZE_SHARE = 0.75  # and write this much of the notebook's size before its end,
-_BYTES_PER_SECOND = 200_000  # and this
+_WRITTEN_SHARE = 0.1  # of the notebook's size: what may have been written before it is saved again,
+_BYTES_PER_SECOND = 200_000  # and this more
 
 _log = logging.getLogger("rasen.batch")
 
@@ -46,8 +46,8 @@ class Saver:
     def due(self) -> bool:
         """Whether the last save is long enough ago."""
         now = time.monotonic()
-        allowed = _SIZE_SHARE * self._size_bytes + _BYTES_PER_SECOND * (now - self._begun)
-        return now >= self._due and self._written_bytes + self._size_bytes <= allowed
+        allowed = _WRITTEN_SHARE * self._size_bytes + _BYTES_PER_SECOND * (now - self._begun)
+        return now >= self._due and self._written_bytes <= allowed
 
     def save_if_due(self, notebook: dict[str, Any]) -> None:  # Any: the notebook format
         """Save when the last time is long enough ago; that it fails is not the end of the notebook."""
@@ -75,7 +75,8 @@ class Saver:
                 os.fsync(file.fileno())
             part.replace(self._path)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             raise PlatformFailed(
                 f"the executed notebook cannot be saved as {str(self._path)!r}: {_reason(error)}"
             ) from error

@@ -54,7 +54,9 @@ class TerminalText:
         return next((line for line in reversed(end.splitlines()) if line.strip()), "")[-most_characters:]
 
     def _overwrite(self, part: str) -> None:
-        if not part or self._cursor == self._length:
+        if not part:
+            return
+        if self._cursor == self._length:
             self._append(part)
             return
         before = "".join(self._line)
