@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from rasen.batch.execute import Executed, execute
+from rasen.batch.execute import Executed, execute, explain
 from rasen.batch.run_events import RunEvent, StepEnded, StepSkipped
 from rasen.batch.step import run_step
 from rasen.errors import DigestMismatch, InvalidInput, NotFound, ParameterError
+from rasen.parameters import Layer
 from rasen.settings import Settings, load_settings
 from rasen.store import DirectoryStore, open_store
 from rasen.tracking.keys import end_key, manifest_key
@@ -173,6 +174,27 @@ def test_wrong_parameters_are_refused_before_anything_is_written(settings: Setti
         run(settings, folder, "n=x")
     assert not any(open_store(settings).list("starts/"))
     assert not any(open_store(settings).list("requests/"))
+
+
+def test_a_wish_is_explained_and_nothing_is_started(settings: Settings, tmp_path: Path) -> None:
+    folder = write_pipeline(
+        tmp_path / "toy", {"step": ["n"]}, parameters="n: int = 1\nm: int = 2", more="parameters: {n: 3}"
+    )
+    rows = explain(
+        settings,
+        str(folder),
+        dev=True,
+        release_id=None,
+        given={"n": 4},
+        typed=["n=5"],
+        now=datetime.now(tz=UTC),
+    )
+    assert [(row.name, row.value, row.layer) for row in rows] == [
+        ("n", 5, str(Layer.COMMAND_LINE)),
+        ("m", 2, str(Layer.DEFAULT)),
+    ]
+    assert rows[0].overrode == ((str(Layer.YAML), 4), (str(Layer.PIPELINE), 3), (str(Layer.DEFAULT), 1))
+    assert not any(open_store(settings).list("starts/"))
 
 
 def test_asking_for_what_is_not_there_names_what_is(settings: Settings, tmp_path: Path) -> None:

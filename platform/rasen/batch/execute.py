@@ -21,8 +21,9 @@ from rasen.batch.resume import start_resumed
 from rasen.batch.run_events import Observer
 from rasen.batch.runner import run_to_end
 from rasen.batch.runner_lock import describe_worker, work_on
-from rasen.batch.start import file_request, read_start, start_run, type_request
+from rasen.batch.start import explain_request, file_request, read_start, start_run, type_request
 from rasen.errors import InvalidInput, NotFound
+from rasen.parameter_explanation import Explained
 from rasen.parameters import parse_assignments
 from rasen.release import Release, current_release, read_release, register_workspace
 from rasen.settings import Settings
@@ -180,6 +181,25 @@ def resume(
     return Executed(settings=settings, store=store, pipeline=pipeline, run=start.run, finished=finished)
 
 
+def explain(
+    settings: Settings,
+    pipeline: str,
+    *,
+    dev: bool,
+    release_id: str | None,
+    given: Mapping[str, object],
+    typed: Iterable[str],
+    now: datetime,
+) -> list[Explained]:
+    """Return where each parameter of a run would come from; the arguments are those of `execute`. Nothing is started.
+
+    Raises:
+        InvalidInput: Something asked for does not exist or does not fit.
+    """
+    release = _find(settings, open_store(settings), pipeline, dev=dev, release_id=release_id)
+    return explain_request(release, given=given, typed=parse_assignments(typed), at=now)
+
+
 def start_wish(
     settings: Settings,
     store: Store,
@@ -212,10 +232,7 @@ def start_wish(
     Raises:
         InvalidInput: Something asked for does not exist or does not fit; nothing was written.
     """
-    if dev:
-        release = _working_copy(settings, store, Path(pipeline), release_id=release_id)
-    else:
-        release = find_release(settings, store, pipeline, release_id)
+    release = _find(settings, store, pipeline, dev=dev, release_id=release_id)
     name = release.pipeline
     parameters = type_request(release, given=given, typed=parse_assignments(typed), at=now)
     request_id, wish = file_request(
@@ -236,6 +253,12 @@ def start_wish(
             store, load_trust(settings), name, start.release, environment=settings.environment
         )
     return release, start
+
+
+def _find(settings: Settings, store: Store, pipeline: str, *, dev: bool, release_id: str | None) -> Release:
+    if dev:
+        return _working_copy(settings, store, Path(pipeline), release_id=release_id)
+    return find_release(settings, store, pipeline, release_id)
 
 
 def find_release(settings: Settings, store: Store, pipeline: str, release_id: str | None) -> Release:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rasen.errors import InvalidInput, ObjectNotFound, PreconditionFailed
+from rasen.parameter_explanation import Explained, explain_parameters
 from rasen.parameters import Layer, Resolved, resolve_steps
 from rasen.release import Release
 from rasen.store import Store
@@ -147,6 +148,24 @@ def type_request(
         for name in one.values
         if name in given or name in typed
     }
+
+
+def explain_request(
+    release: Release, *, given: Mapping[str, object], typed: Mapping[str, str], at: datetime
+) -> list[Explained]:
+    """Return where each parameter's value would come from if this were asked for at `at`; starts nothing.
+
+    Raises:
+        ParameterError: A name is unknown to every step, or a value is not of its type.
+    """
+    return explain_parameters(
+        release.parameters,
+        pipeline=release.spec.parameters,
+        own={name: step.parameters for name, step in release.spec.steps.items()},
+        layers=[(Layer.YAML, given), (Layer.COMMAND_LINE, typed)],
+        scheduled_at=at,
+        timezone=UTC,
+    )
 
 
 def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:

@@ -67,25 +67,37 @@ def run_pipeline(
         str | None,
         typer.Option("--from", help="with --resume: run this step and all that follows again, keep the rest"),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="only show where each parameter's value would come from")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a pipeline's notebooks, qualify and publish its model; exit with the code of the verdict."""
     from rasen.batch import execute
     from rasen.cli.live_view import open_view
-    from rasen.errors import InvalidInput
+    from rasen.parameter_explanation import render_explanation
     from rasen.store import open_store
 
-    if pipeline is None and resume is None:
-        raise InvalidInput("which pipeline? give its name, or a folder with --dev, or --resume RUN")
-    if from_step is not None and resume is None:
-        raise InvalidInput(f"--from {from_step!r} says where to resume; add --resume RUN")
-    if resume is not None and (parameter or parameters_file or request):
-        raise InvalidInput(
-            "a resumed run keeps the parameters of the run that it resumes; leave -p, -y and --request out, or start "
-            "a new run"
-        )
-
+    _check_combination(
+        pipeline,
+        resume=resume,
+        from_step=from_step,
+        changes=bool(parameter or parameters_file or request or explain),
+    )
     settings = load_settings()
+    given = _read_yaml(parameters_file) if parameters_file else {}
+    now = datetime.now(tz=UTC)
+    if explain:
+        assert pipeline is not None  # held above
+        rows = execute.explain(
+            settings, pipeline, dev=dev, release_id=release_id, given=given, typed=parameter or [], now=now
+        )
+        if as_json:
+            print_json([row.to_dict() for row in rows])
+        else:
+            for line in render_explanation(rows):
+                console().print(escape(line), soft_wrap=True)
+        return
     with open_view(open_store(settings), as_json=as_json) as view:
         if resume is not None:
             executed = execute.resume(
@@ -105,12 +117,12 @@ def run_pipeline(
                 pipeline,
                 dev=dev,
                 release_id=release_id,
-                given=_read_yaml(parameters_file) if parameters_file else {},
+                given=given,
                 typed=parameter or [],
                 deploy=(not dev) if deploy is None else deploy,
                 request=request,
                 by=getpass.getuser(),
-                now=datetime.now(tz=UTC),
+                now=now,
                 observe=view.observe,
                 jobs=jobs,
             )
@@ -124,6 +136,22 @@ def run_pipeline(
         for line in executed.explanation():
             out.print(escape(line), soft_wrap=True)
     raise typer.Exit(executed.exit_code)
+
+
+def _check_combination(
+    pipeline: str | None, *, resume: str | None, from_step: str | None, changes: bool
+) -> None:
+    from rasen.errors import InvalidInput
+
+    if pipeline is None and resume is None:
+        raise InvalidInput("which pipeline? give its name, or a folder with --dev, or --resume RUN")
+    if from_step is not None and resume is None:
+        raise InvalidInput(f"--from {from_step!r} says where to resume; add --resume RUN")
+    if resume is not None and changes:
+        raise InvalidInput(
+            "a resumed run keeps the parameters of the run that it resumes; leave -p, -y, --request and --explain out, "
+            "or start a new run"
+        )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:  # Any: JSON-like
