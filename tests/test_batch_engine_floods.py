@@ -6,6 +6,7 @@ papermill 2.7.0 keeps everything in memory and writes it twice a cell: a gigabyt
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,17 +52,11 @@ def run(folder: Path, kernel: str, *cells: str) -> dict[str, Any]:
     """Execute cells in a process of its own; return what it says of itself."""
     command = [sys.executable, "-c", RUNNER, json.dumps(cells), kernel]
     path = f"{ROOT / 'platform'}:{ROOT / 'tests'}"
-    environment = {**_environment(), "PYTHONPATH": path}
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def _environment() -> dict[str, str]:
-    from rasen.settings import child_environment
-
-    return child_environment()
 
 
 def text_of(folder: Path, cell: int) -> str:
