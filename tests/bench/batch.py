@@ -125,7 +125,7 @@ def measure_memory(bench: Bench) -> Measured:
     script = Path(__file__).with_name("batch_memory.py")
     chosen = bench.contenders
     for contender in (chosen.papermill, chosen.rasen):
-        command = [str(contender.python), str(script), contender.kernel, str(_KERNELS), IMPORTS]
+        command = [str(contender.python), "-P", str(script), contender.kernel, str(_KERNELS), IMPORTS]
         output = subprocess.run(
             command, env=dict(contender.environment), check=True, stdout=subprocess.PIPE
         ).stdout

@@ -200,8 +200,12 @@ def execute_many(contender: Contender, source: Path, folder: Path, *, count: int
     began = time.perf_counter()
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as error:
+        failed.append(error)  # Ctrl-C: nobody begins another notebook
+        raise
     if failed:
         raise failed[0]
     return time.perf_counter() - began

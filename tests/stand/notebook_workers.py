@@ -44,7 +44,7 @@ class NotebookWorker:
     """
 
     def __init__(self, runner: str, *, python: Path, environment: Mapping[str, str], log: Path) -> None:
-        self._command = [str(python), str(_SCRIPT), runner]
+        self._command = [str(python), "-P", str(_SCRIPT), runner]  # -P: nothing beside the script is imported
         self._runner = runner
         self._environment = dict(environment)
         self._log = log

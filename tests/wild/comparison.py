@@ -36,6 +36,7 @@ _REPLACED = tuple(
         (r"[-=_]{4,}", "----"),  # rules are as wide as the text beside them, durations included
     )
 )
+_DIGITS = re.compile(r"[-+]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,24 +58,26 @@ class Difference:
     rasen: str
 
 
-def normalise(text: str) -> str:
-    """Return a text without what differs between any two executions."""
+def normalise(text: str, *, numbers: bool = True) -> str:
+    """Return a text without what differs between any two executions; without `numbers`, its form only."""
     text = fold_returns("", text)
     for pattern, replacement in _REPLACED:
         text = pattern.sub(replacement, text)
+    if not numbers:
+        text = _DIGITS.sub("#", text)
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def shown_cells(notebook: Notebook) -> list[ShownCell]:
-    """Return what the code cells of an executed notebook show."""
+def shown_cells(notebook: Notebook, *, numbers: bool = True) -> list[ShownCell]:
+    """Return what the code cells of an executed notebook show; without `numbers`, its form only."""
     return [
-        _shown(cell)
+        _shown(cell, numbers=numbers)
         for cell in notebook["cells"]
         if cell["cell_type"] == "code" and _ERROR_MARK not in cell["metadata"].get("tags", ())
     ]
 
 
-def _shown(cell: Mapping[str, Any]) -> ShownCell:  # Any: the notebook format
+def _shown(cell: Mapping[str, Any], *, numbers: bool) -> ShownCell:  # Any: the notebook format
     streams: dict[str, str] = {}
     others = []
     for output in cell["outputs"]:
@@ -83,10 +86,10 @@ def _shown(cell: Mapping[str, Any]) -> ShownCell:  # Any: the notebook format
                 text = "".join(output["text"])
                 streams[output["name"]] = streams.get(output["name"], "") + text
             case "error":
-                others.append(f"error {output['ename']}: {normalise(output['evalue'])}")
+                others.append(f"error {output['ename']}: {normalise(output['evalue'], numbers=numbers)}")
             case kind:
-                others.append(f"{kind} {_data(output['data'])}")
-    printed = {name: normalise(text) for name, text in streams.items()}
+                others.append(f"{kind} {_data(output['data'], numbers=numbers)}")
+    printed = {name: normalise(text, numbers=numbers) for name, text in streams.items()}
     return ShownCell(
         streams={name: text for name, text in printed.items() if text},
         others=tuple(others),
@@ -94,22 +97,25 @@ def _shown(cell: Mapping[str, Any]) -> ShownCell:  # Any: the notebook format
     )
 
 
-def _data(data: Mapping[str, Any]) -> str:  # Any: the notebook format
+def _data(data: Mapping[str, Any], *, numbers: bool) -> str:  # Any: the notebook format
     parts = []
     for kind in sorted(data):
         value = data[kind]
         if kind not in _COMPARED:
             parts.append(kind)
         elif isinstance(value, (str, list)):
-            parts.append(f"{kind}: {normalise(''.join(map(str, value)))}")
+            parts.append(f"{kind}: {normalise(''.join(map(str, value)), numbers=numbers)}")
         else:
             parts.append(f"{kind}: {value!r}")
     return "\n".join(parts)
 
 
-def compare(papermill: Notebook, rasen: Notebook) -> list[Difference]:
-    """Return where two executed notebooks show different things: at most one difference a cell and kind."""
-    ours, theirs = shown_cells(rasen), shown_cells(papermill)
+def compare(papermill: Notebook, rasen: Notebook, *, numbers: bool = True) -> list[Difference]:
+    """Return where two executed notebooks show different things: at most one difference a cell and kind.
+
+    Without `numbers`, only the form of what is shown is compared, such as the columns of a table.
+    """
+    ours, theirs = shown_cells(rasen, numbers=numbers), shown_cells(papermill, numbers=numbers)
     if len(ours) != len(theirs):
         return [Difference(cell=None, what="cells", papermill=str(len(theirs)), rasen=str(len(ours)))]
     found = []
@@ -123,6 +129,19 @@ def compare(papermill: Notebook, rasen: Notebook) -> list[Difference]:
         if their.count != our.count:
             found.append(_difference(index, "count", str(their.count), str(our.count)))
     return found
+
+
+def unstable_places(first: Notebook, second: Notebook, other: Notebook) -> set[tuple[int | None, str]]:
+    """Return where two executions by papermill differ in the way in which ours differs from the first.
+
+    Where papermill's differ in numbers only, the form has to be the same in ours.
+    """
+    form = _places(first, second, numbers=False)
+    return _places(first, second, numbers=True) - (_places(first, other, numbers=False) - form)
+
+
+def _places(one: Notebook, other: Notebook, *, numbers: bool) -> set[tuple[int | None, str]]:
+    return {(found.cell, found.what) for found in compare(one, other, numbers=numbers)}
 
 
 def _difference(cell: int, what: str, papermill: str, rasen: str) -> Difference:

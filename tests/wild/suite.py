@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from stand.zygotes import runtime_folder
-from wild.comparison import Difference, compare
+from wild.comparison import Difference, compare, unstable_places
 from wild.execution import CACHE, Executor, Run
 from wild.known import reason_for
 from wild.sources import WildNotebook, find_notebooks, sources
@@ -84,22 +84,22 @@ def judge(executor: Executor, notebook: WildNotebook) -> Compared:
     )
     theirs, ours = compared.papermill, compared.rasen
     if not same_verdict(theirs, ours):
-        found = [Difference(cell=None, what="verdict", papermill=theirs.short, rasen=ours.short)]
+        differences = [Difference(cell=None, what="verdict", papermill=theirs.short, rasen=ours.short)]
     elif theirs.notebook is None or ours.notebook is None or theirs.verdict == "broken":
-        found = []  # nothing was executed, or what was shown until a time-out depends on the machine
+        differences = []  # nothing was executed, or what was shown until a time-out depends on the machine
     else:
-        found = compare(theirs.notebook, ours.notebook)
-    reasons = [reason_for(notebook.label, difference) for difference in found]
-    unstable: set[int | None] = set()
-    if theirs.notebook is not None and None in reasons:
+        differences = compare(theirs.notebook, ours.notebook)
+    reasons = [reason_for(notebook.label, difference) for difference in differences]
+    unstable: set[tuple[int | None, str]] = set()
+    if theirs.notebook is not None and ours.notebook is not None and None in reasons:
         again = executor.run_papermill(notebook, turn=2)
         if again.notebook is not None:
-            unstable = {difference.cell for difference in compare(theirs.notebook, again.notebook)}
+            unstable = unstable_places(theirs.notebook, again.notebook, ours.notebook)
         if same_verdict(again, ours):
-            unstable.add(None)
+            unstable.add((None, "verdict"))
     compared.differences = [
-        (difference, reason or (NOT_DETERMINISTIC if difference.cell in unstable else None))
-        for difference, reason in zip(found, reasons, strict=True)
+        (found, reason or (NOT_DETERMINISTIC if (found.cell, found.what) in unstable else None))
+        for found, reason in zip(differences, reasons, strict=True)
     ]
     return compared
 
@@ -115,11 +115,12 @@ def judge_all(
         waiting.put(notebook)
     done: list[Compared] = []
     failed: list[BaseException] = []
+    stopped = threading.Event()
 
     def work(number: int) -> None:
         executor = Executor(number, libraries=libraries, kernel=kernel)
         try:
-            while not failed:
+            while not (failed or stopped.is_set()):
                 began = time.monotonic()
                 compared = judge(executor, waiting.get_nowait())
                 done.append(compared)
@@ -129,7 +130,7 @@ def judge_all(
                 number_done = f"{len(done)}/{len(notebooks)}"
                 say(f"{number_done} {compared.notebook.label}: {verdict}, {word}, {seconds:.1f} s")
                 for found, reason in compared.differences:
-                    say("\n".join(_difference_lines(compared, found, reason)) if reason is None else "")
+                    say("\n".join(_difference_lines(compared, found, reason)))
         except queue.Empty:
             pass
         except BaseException as error:  # noqa: BLE001  # a thread's own end would go unseen; raised below
@@ -137,11 +138,17 @@ def judge_all(
         finally:
             executor.close()
 
-    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(jobs)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(jobs)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        say("stopping after the notebooks that have begun; what was compared so far is reported")
+        stopped.set()
+        for thread in threads:
+            thread.join()
     if failed:
         raise failed[0]
     return sorted(done, key=lambda compared: compared.notebook.label)
