@@ -31,7 +31,9 @@ LINES = (
     ("data",),
     (
         "pipeline",
+        "pipeline_graph",
         "pipeline_schema",
+        "pipeline_values",
         "release",
         "release_record",
         "bundle",

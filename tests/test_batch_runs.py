@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rasen.batch.execute import Executed, execute
-from rasen.batch.runner import Event, StepEnded, StepSkipped
+from rasen.batch.run_events import RunEvent, StepEnded, StepSkipped
 from rasen.batch.step import run_step
 from rasen.errors import DigestMismatch, InvalidInput, NotFound, ParameterError
 from rasen.settings import Settings, load_settings
@@ -36,8 +36,8 @@ def settings(tmp_path: Path) -> Settings:
 
 def run(
     settings: Settings, folder: Path, *typed: str, request: str | None = None
-) -> tuple[Executed, list[Event]]:
-    events: list[Event] = []
+) -> tuple[Executed, list[RunEvent]]:
+    events: list[RunEvent] = []
     executed = execute(
         settings,
         str(folder),

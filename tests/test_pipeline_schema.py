@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasen.errors import PipelineError
-from rasen.pipeline import SCHEMA_FILE, json_schema, json_schema_text, parse_pipeline, topological_order
-from rasen.pipeline_schema import BaselineGate, Pipeline, ThresholdGate, parse_duration
+from rasen.pipeline import SCHEMA_FILE, json_schema, json_schema_text, parse_pipeline
+from rasen.pipeline_graph import topological_order
+from rasen.pipeline_schema import BaselineGate, Pipeline, ThresholdGate
+from rasen.pipeline_values import parse_duration
 from rasen.strict_yaml import parse_yaml
 
 HEAD = "name: demand\nowner: mobility\n"
@@ -123,7 +125,21 @@ def test_a_pipeline_survives_json() -> None:
         (HEAD + "steps: {t: {notebook: t.ipynb, timeout: 20 min}}\n", "'20 min' is not a duration"),
         (HEAD + "steps: {t: {notebook: t.ipynb, timeout: 0s}}\n", "'0s' is not a duration"),
         (HEAD + "steps: {t: {notebook: t.ipynb, needs: x}}\n", "steps.t.needs: must be a list, not 'x'"),
-        (HEAD + "steps: {t: {notebook: t.ipynb, retries: 1}}\n", "steps.t: `retries` is not built yet"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, tune: {}}}\n", "steps.t: `tune` is not built yet"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, retries: -1}}\n", "steps.t.retries: Input should be greater"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, retries: 1.5}}\n", "steps.t.retries: "),
+        (
+            HEAD + "steps: {t: {notebook: t.ipynb, retry_on: [validation_failed]}}\n",
+            "'validation_failed' is not a verdict that trying again can change: known: 'failed'",
+        ),
+        (HEAD + "steps: {t: {notebook: t.ipynb, retry_on: []}}\n", "steps.t.retry_on: is empty"),
+        (
+            HEAD + "steps: {t: {notebook: t.ipynb, resources: {memory: 4G}}}\n",
+            "steps.t.resources.memory: '4G' is no amount of memory",
+        ),
+        (HEAD + "steps: {t: {notebook: t.ipynb, resources: {cpu: 0}}}\n", "steps.t.resources.cpu: "),
+        (HEAD + "steps: {t: {notebook: t.ipynb, resources: {gpu: 1}}}\n", "`gpu` is not built yet"),
+        (HEAD + "steps: {t: {notebook: t.ipynb, cell_timeout: 5}}\n", "cell_timeout: must be a text, not 5"),
         (HEAD + STEPS + "sample: {rows: 2000}\n", "sample: `rows` is not built yet"),
         (HEAD + STEPS + "deploy: {rollout: {}}\n", "deploy: `rollout` is not built yet"),
         (HEAD + STEPS + "deploy: {gates: []}\n", "deploy.gates: is empty"),
@@ -194,7 +210,7 @@ def test_wrong_gates_are_told_with_their_place(gate: str, message: str) -> None:
 
 
 def test_all_problems_are_told_at_once_in_order_of_their_lines() -> None:
-    said = refusal("name: A\nowner: 1\nsteps:\n  a: {notebook: x, retries: 1}\nfoo: 1\n").splitlines()
+    said = refusal("name: A\nowner: 1\nsteps:\n  a: {notebook: x, tune: 1}\nfoo: 1\n").splitlines()
     assert [line.split(":")[0] for line in said] == [
         f"pipeline.yaml, line {number}" for number in (1, 2, 4, 4, 5)
     ]
@@ -205,12 +221,12 @@ def test_the_whole_of_the_design_is_refused_key_by_key() -> None:
         HEAD
         + "schedule: {}\ntriggers: []\nmonitor: {}\nalerts: {}\ntune: {}\n"
         + "deploy: {rollout: {}, fallback: {}, challengers: []}\nsample: {rows: 1}\n"
-        + "steps: {t: {notebook: t.ipynb, retries: 1, resources: {cpu: 2}}}\n"
+        + "steps: {t: {notebook: t.ipynb, tune: {}, resources: {gpu: 1}}}\n"
     )
     refused = set(re.findall(r"`(\w+)` is not built yet", said))
     assert refused == {
         *("schedule", "triggers", "monitor", "alerts", "tune", "rollout", "fallback"),
-        *("challengers", "rows", "retries", "resources"),
+        *("challengers", "rows", "gpu"),
     }
 
 

@@ -19,16 +19,18 @@ from rasen.errors import NotebookError, ParameterError, PipelineError
 from rasen.notebook import Notebook, check_runnable, parse_notebook
 from rasen.parameter_types import Clock
 from rasen.parameters import Parameter, convert, notebook_parameters
+from rasen.pipeline_graph import find_cycle
 from rasen.pipeline_schema import (
-    OWN_PROBLEMS,
     BaselineGate,
     Deploy,
     Pipeline,
+    Resources,
     Sample,
     Step,
     Table,
     ThresholdGate,
 )
+from rasen.pipeline_values import OWN_PROBLEMS
 from rasen.strict_yaml import Document, YamlProblem, parse_yaml
 from rasen.suggestion import suggest
 
@@ -136,19 +138,6 @@ def parse_pipeline(text: str, *, source: str = PIPELINE_FILE) -> Pipeline:
         PipelineError: It is not YAML, has unknown keys or wrong values, or its steps do not make an order.
     """
     return _parse(text, source)[1]
-
-
-def topological_order(pipeline: Pipeline) -> tuple[str, ...]:
-    """Return the steps, each after those that it needs; among equals, in the order of the file."""
-    waiting = {name: set(step.needs) for name, step in pipeline.steps.items()}
-    order: list[str] = []
-    while waiting:
-        ready = next(name for name, needs in waiting.items() if not needs)
-        order.append(ready)
-        del waiting[ready]
-        for needs in waiting.values():
-            needs.discard(ready)
-    return tuple(order)
 
 
 def json_schema() -> dict[str, Any]:  # Any: JSON
@@ -266,6 +255,8 @@ def _locate(location: tuple[int | str, ...], data: Any) -> tuple[_Location, Any]
 
 def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models' common base is private
     match location:
+        case ("steps", _, "resources"):
+            return Resources
         case ("steps", _):
             return Step
         case ("sample",):
@@ -295,7 +286,7 @@ def _check_graph(pipeline: Pipeline) -> Iterator[_Problem]:
                 )
             elif need in step.needs[:index]:
                 yield _Problem(location=location, message=f"{need!r} is named twice")
-    if not broken and (cycle := _find_cycle(pipeline)):
+    if not broken and (cycle := find_cycle(pipeline)):
         yield _Problem(
             location=("steps", cycle[0], "needs"),
             message=f"the steps need one another in a circle: {' needs '.join(cycle)}; remove one of these needs",
@@ -306,27 +297,6 @@ def _check_graph(pipeline: Pipeline) -> Iterator[_Problem]:
                 location=("tables", name, "step"),
                 message=f"there is no step {table.step!r}: {suggest(table.step, pipeline.steps)}",
             )
-
-
-def _find_cycle(pipeline: Pipeline) -> list[str] | None:
-    """Return the steps of one circle of needs, the first again at the end, or `None`."""
-    done: set[str] = set()
-    for start in pipeline.steps:
-        # Iterative, because a chain of steps may be longer than Python's stack.
-        trail: list[str] = []
-        branches: list[Iterator[str]] = [iter((start,))]
-        while branches:
-            step = next(branches[-1], None)
-            if step is None:
-                branches.pop()
-                if trail:
-                    done.add(trail.pop())
-            elif step in trail:
-                return [*trail[trail.index(step) :], step]
-            elif step not in done:
-                trail.append(step)
-                branches.append(iter(pipeline.steps[step].needs))
-    return None
 
 
 def _read_notebooks(pipeline: Pipeline, document: Document, files: Files, source: str) -> dict[str, Notebook]:

@@ -6,25 +6,27 @@ silently ignored would look registered and never run. The tables `not_built` kee
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from rasen.pipeline_values import (
+    Duration,
+    Line,
+    Margin,
+    Memory,
+    MetricName,
+    Name,
+    NotebookPath,
+    Number,
+    Values,
+    parse_duration,
+    parse_memory,
+)
 from rasen.suggestion import nearest, suggest
-from rasen.tracking.ids import NAME_PATTERN
+from rasen.tracking.records import Verdict
 
 DIRECTIONS: Mapping[str, Direction] = {
     "rmse": "minimize",
@@ -36,14 +38,14 @@ DIRECTIONS: Mapping[str, Direction] = {
 }
 """Metrics whose better direction is known; for any other a gate states it."""
 
-OWN_PROBLEMS = frozenset(
-    {"direction", "duration", "gate", "limits", "line", "margin", "metric", "name", "path"}
+RETRIABLE = (
+    Verdict.FAILED,
+    Verdict.TIMED_OUT,
+    Verdict.OUT_OF_MEMORY,
+    Verdict.KERNEL_DIED,
 )
-"""Types of our own validation errors: their messages already name the value."""
+"""Verdicts that a second try can change. An interrupted step is tried again without being asked to."""
 
-_DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
-_DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
 _SEVERAL_MACHINES = {
     "cluster",
     "distributed",
@@ -58,124 +60,6 @@ _SEVERAL_MACHINES = {
 _STREAMING = {"online", "stream", "streaming"}
 
 Direction: TypeAlias = Literal["minimize", "maximize"]
-
-
-def parse_duration(text: str) -> timedelta:
-    """Return the duration that a text such as `90s`, `20m`, `2h` or `1d` stands for.
-
-    Raises:
-        ValueError: It is none.
-    """
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise ValueError(
-            f"{text[:40]!r} is not a duration; write a whole number and a unit: 90s, 20m, 2h or 1d"
-        )
-    return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
-
-
-def _check_name(text: str) -> str:
-    if not re.fullmatch(NAME_PATTERN, text, re.ASCII):
-        raise PydanticCustomError(
-            "name",
-            "{text} is not a usable name: a lower-case letter, then at most 39 lower-case letters, digits or _",
-            {"text": repr(text[:60])},
-        )
-    return text
-
-
-def _check_line(text: str) -> str:
-    if not text.strip() or "\n" in text or "\r" in text or len(text) > 200:
-        raise PydanticCustomError(
-            "line", "{text} is no name; write one line of at most 200 characters", {"text": repr(text[:60])}
-        )
-    return text
-
-
-def _check_metric(text: str) -> str:
-    if not text or re.search(r"\s", text) or len(text) > 100:
-        raise PydanticCustomError(
-            "metric",
-            "{text} is not a metric's name; it has no spaces and 1 to 100 characters",
-            {"text": repr(text[:60])},
-        )
-    return text
-
-
-def _check_duration(text: str) -> str:
-    try:
-        parse_duration(text)
-    except ValueError as error:
-        raise PydanticCustomError("duration", "{problem}", {"problem": str(error)}) from None
-    return text
-
-
-def _check_notebook_path(text: str) -> str:
-    elements = text.split("/")
-    if text.startswith("/") or "\\" in text or any(element in {"", ".", ".."} for element in elements):
-        raise PydanticCustomError(
-            "path",
-            "{text} is not a path inside the pipeline's folder; write it relative to the folder, such as train.ipynb",
-            {"text": repr(text[:120])},
-        )
-    if not text.endswith(".ipynb"):
-        raise PydanticCustomError("path", "{text} is not a notebook (*.ipynb)", {"text": repr(text[:120])})
-    return text
-
-
-def _read_margin(value: object) -> object:
-    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
-    if match is not None:
-        return float(match[1]) / 100
-    if isinstance(value, str):
-        raise PydanticCustomError(
-            "margin", "{text} is no margin; write a fraction such as 0.02, or 2%", {"text": repr(value[:40])}
-        )
-    return value
-
-
-Name = Annotated[
-    str,
-    Field(strict=True),
-    AfterValidator(_check_name),
-    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN}),
-]
-Line = Annotated[
-    str, Field(strict=True), AfterValidator(_check_line), WithJsonSchema({"type": "string", "minLength": 1})
-]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-MetricName = Annotated[
-    str,
-    Field(strict=True),
-    AfterValidator(_check_metric),
-    WithJsonSchema({"type": "string", "pattern": r"^\S+$"}),
-]
-Duration = Annotated[
-    str,
-    Field(strict=True),
-    AfterValidator(_check_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["90s", "20m", "2h"]}),
-]
-NotebookPath = Annotated[
-    str,
-    Field(strict=True),
-    AfterValidator(_check_notebook_path),
-    WithJsonSchema({"type": "string", "pattern": r"^(?!/)[^\\]+\.ipynb$", "examples": ["train.ipynb"]}),
-]
-Margin = Annotated[
-    float,
-    Field(strict=True, ge=0, lt=1, allow_inf_nan=False),
-    BeforeValidator(_read_margin),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
-                {"type": "string", "pattern": f"^{_PERCENT.pattern}$"},
-            ],
-        }
-    ),
-]
-Values = dict[Annotated[str, Field(strict=True)], JsonValue]
 
 
 class _Keys(BaseModel):
@@ -308,10 +192,37 @@ Gate: TypeAlias = Annotated[
 ]
 
 
+class Resources(_Keys):
+    """What a step takes: no more steps run at once than fit, and one that takes more memory is ended."""
+
+    not_built: ClassVar[tuple[str, ...]] = ("gpu",)
+    trains: ClassVar[bool] = True
+
+    cpu: Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)] = Field(
+        default=1.0, description="how many processors it keeps busy, also as a fraction"
+    )
+    memory: Memory | None = Field(
+        default=None, description="the most memory it may take: 512Mi, 4Gi; no limit if absent"
+    )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The most memory that the step may take, in bytes."""
+        return None if self.memory is None else parse_memory(self.memory)
+
+
+def _check_retriable(value: object) -> object:
+    words = [verdict.value for verdict in RETRIABLE]
+    if isinstance(value, str) and value not in words:
+        problem = f"{value[:40]!r} is not a verdict that trying again can change: {suggest(value, words)}"
+        raise PydanticCustomError("verdict", "{problem}", {"problem": problem})
+    return value
+
+
 class Step(_Keys):
     """One notebook of the pipeline."""
 
-    not_built: ClassVar[tuple[str, ...]] = ("resources", "retries", "tune")
+    not_built: ClassVar[tuple[str, ...]] = ("tune",)
     trains: ClassVar[bool] = True
 
     notebook: NotebookPath = Field(description="the notebook, relative to the pipeline's folder")
@@ -322,6 +233,18 @@ class Step(_Keys):
     timeout: Duration | None = Field(
         default=None, description="how long it may run: 90s, 20m, 2h; no limit if absent"
     )
+    cell_timeout: Duration | None = Field(
+        default=None, description="how long one of its cells may run; no limit if absent"
+    )
+    retries: Annotated[int, Field(strict=True, ge=0, le=10)] = Field(
+        default=0, description="how often it is tried again after a verdict of retry_on"
+    )
+    retry_on: tuple[Annotated[Verdict, BeforeValidator(_check_retriable)], ...] = Field(
+        default=(Verdict.FAILED, Verdict.TIMED_OUT, Verdict.KERNEL_DIED),
+        min_length=1,
+        description="verdicts after which it is tried again: failed, timed_out, out_of_memory, kernel_died",
+    )
+    resources: Resources = Field(default=Resources(), description="what it takes of the machine")
     models: tuple[Name, ...] = Field(
         default=(), description="endpoints whose live model it loads: rasen.load_model"
     )
@@ -330,6 +253,11 @@ class Step(_Keys):
     def timeout_seconds(self) -> float | None:
         """How long the step may run, in seconds."""
         return None if self.timeout is None else parse_duration(self.timeout).total_seconds()
+
+    @property
+    def cell_timeout_seconds(self) -> float | None:
+        """How long a cell of the step may run, in seconds."""
+        return None if self.cell_timeout is None else parse_duration(self.cell_timeout).total_seconds()
 
 
 class Sample(_Keys):

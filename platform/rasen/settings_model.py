@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     spool_max_bytes: int = Field(
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
     )
+    retry_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        description="pause before a step is tried again, in seconds; doubled with each further try",
+    )
     zygote: bool = Field(
         default=True, description="whether kernels are forks of a warm process, or start cold"
     )

@@ -6,15 +6,22 @@ What the command line and the demo do alike; a scheduler composes the same piece
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from rasen.batch.exit_codes import exit_code_of
-from rasen.batch.finish import Finished
-from rasen.batch.runner import Observer, run_to_end
-from rasen.batch.start import file_request, start_run, type_request
+from rasen.batch.finish import Finished, read_finished
+from rasen.batch.queries import open_index
+from rasen.batch.resume import start_resumed
+from rasen.batch.run_events import Observer
+from rasen.batch.runner import run_to_end
+from rasen.batch.runner_lock import describe_worker, work_on
+from rasen.batch.start import file_request, read_start, start_run, type_request
 from rasen.errors import InvalidInput, NotFound
 from rasen.parameters import parse_assignments
 from rasen.release import Release, current_release, read_release, register_workspace
@@ -98,8 +105,9 @@ def execute(
     by: str,
     now: datetime,
     observe: Observer,
+    jobs: int | None = None,
 ) -> Executed:
-    """Run a pipeline and return how it ended; `observe` is called as steps begin and end.
+    """Run a pipeline and return how it ended; `observe` is called as steps begin and end, `jobs` at most at once.
 
     Raises:
         InvalidInput: Something asked for does not exist or does not fit; nothing was started.
@@ -118,8 +126,58 @@ def execute(
         by=by,
         now=now,
     )
-    finished = run_to_end(settings, store, release, start, observe)
+    finished = run_to_end(settings, store, release, start, observe, jobs=jobs)
     return Executed(settings=settings, store=store, pipeline=start.pipeline, run=start.run, finished=finished)
+
+
+def resume(
+    settings: Settings,
+    beginning: str,
+    *,
+    folder: Path | None,
+    release_id: str | None,
+    from_step: str | None,
+    deploy: bool | None,
+    observe: Observer,
+    jobs: int | None = None,
+) -> Executed:
+    """Resume a run and return how the new run ended.
+
+    Args:
+        settings: Where everything lies.
+        beginning: The beginning or the end of the run's id.
+        folder: A working copy to run the rest with.
+        release_id: The release to run the rest with; the run's own by default.
+        from_step: Run this step and all that follows again.
+        deploy: Whether the model may go live; as in the resumed run by default.
+        observe: Called as steps begin and end.
+        jobs: How many steps may run at once.
+
+    Raises:
+        InvalidInput: It cannot be resumed; the message says what would be right.
+    """
+    store = open_store(settings)
+    found = open_index(settings).find_run(beginning)
+    pipeline, run = found.pipeline, found.run
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(work_on(settings, pipeline, run, on_wait=None))
+        except Timeout:
+            worker = describe_worker(settings, pipeline, run) or "another process"
+            ended = read_finished(settings, store, pipeline, run) is not None
+            raise InvalidInput(
+                f"run {run!r} is being resumed already: {worker} does it"
+                if ended
+                else f"run {run!r} is still running: {worker} works on it; `rasen cancel {run}` ends it"
+            ) from None
+        resumed = read_start(store, pipeline, run).start
+        if folder is not None:
+            release = _working_copy(settings, store, folder, release_id=release_id)
+        else:
+            release = find_release(settings, store, pipeline, release_id or resumed.release)
+        start = start_resumed(settings, store, release, resumed, from_step=from_step, deploy=deploy).start
+        finished = run_to_end(settings, store, release, start, observe, jobs=jobs)
+    return Executed(settings=settings, store=store, pipeline=pipeline, run=start.run, finished=finished)
 
 
 def start_wish(

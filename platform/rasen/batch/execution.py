@@ -6,64 +6,39 @@ look, whether it was completed, failed, skipped, or never reached, and under `ra
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from rasen.batch.cell_notes import (
+    RAISES_TAG,
+    SKIP_TAGS,
+    cell_of_author,
+    cpu_seconds,
+    forget,
+    mark,
+    note,
+    tags_of,
+)
 from rasen.batch.journal import Journal, Saver
 from rasen.batch.kernel import Kernel, KernelDied, Message
+from rasen.batch.outcome import TRACEBACK_MAX_CHARACTERS, Outcome, verdict_of_error
 from rasen.batch.outputs import Budget, CellOutputs, Limits, Output, Spill
+from rasen.batch.stopping import Stopped
 from rasen.batch.usage import Usage
-from rasen.errors import PlatformFailed, ValidationFailed
+from rasen.errors import PlatformFailed
 from rasen.tracking.records import Verdict
 
-RAISES_TAG = "raises-exception"
-SKIP_TAGS = frozenset({"skip", "skip-execution"})
-_INJECTED_TAG = "injected-parameters"
 _POLL_SECONDS = 0.25
 _LATE_SECONDS = 4.0  # how long the "idle" behind a reply is awaited: a kernel that floods us drops messages
 _INTERRUPT_SECONDS = 3.0  # how long a cell that was interrupted may take to end
-_TRACEBACK_MAX_CHARACTERS = 20_000
-_VERDICT_OF_ERROR = {
-    ValidationFailed.__name__: Verdict.VALIDATION_FAILED,
-    "MemoryError": Verdict.OUT_OF_MEMORY,
-    "_ArrayMemoryError": Verdict.OUT_OF_MEMORY,  # NumPy's own
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How an executed notebook ended; kept in the notebook's own metadata under `rasen`.
-
-    `cell` counts from 0 in the notebook as its author wrote it; `executed` is the same cell of the executed notebook,
-    which has one cell more when parameters were injected.
-    """
-
-    verdict: Verdict
-    cell: int | None = None
-    executed: int | None = None
-    error_name: str = ""
-    error_message: str = ""
-    traceback: str = ""
-    seconds: float = 0.0
-    peak_bytes: int = 0
-    cpu_seconds: float = 0.0
-
-    @classmethod
-    def read(cls, path: Path | None) -> Outcome | None:
-        """Return the outcome that stands in an executed notebook's file, or `None` when there is none."""
-        with suppress(OSError, KeyError, TypeError, ValueError):
-            found = json.loads((path or Path()).read_bytes())["metadata"]["rasen"]
-            return cls(**{**found, "verdict": Verdict(found["verdict"])})
-        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +76,7 @@ def execute_notebook(notebook: nbformat.NotebookNode, kernel_name: str, options:
     Raises:
         KeyboardInterrupt: This process was told to stop; the notebook says so and was saved.
     """
+    forget(notebook)
     with ExitStack() as stack:
         journal = Journal(options.journal, notebook) if options.journal is not None else None
         if journal is not None:
@@ -172,6 +148,10 @@ class _Execution:
             self._end(Verdict.SUCCEEDED)
         except _Stop:
             pass
+        except Stopped as stopped:
+            if stopped.verdict is Verdict.CANCELLED:
+                self._end(Verdict.CANCELLED, "Cancelled", str(stopped))
+            raise
         except KernelDied as death:
             self._end_dead(death)
         except PlatformFailed as error:
@@ -183,17 +163,17 @@ class _Execution:
             self._measure()
 
     def _run_cell(self, kernel: Kernel, cell: nbformat.NotebookNode, index: int) -> None:
-        tags = set(cell.metadata.get("tags", ()))
+        tags = tags_of(cell)
         if cell.cell_type != "code" or not cell.source.strip():
-            _note(cell, status="completed")
+            note(cell, status="completed")
             return
         if tags & SKIP_TAGS:
-            _note(cell, status="skipped")
+            note(cell, status="skipped")
             return
         assert self._usage is not None
         self._current = index
         begun, cpu = time.monotonic(), self._usage.begin_cell()
-        _note(cell, start_time=_now(), end_time=None, duration=None, status="running")
+        note(cell, start_time=_now(), end_time=None, duration=None, status="running")
         outputs = CellOutputs(index, self._budget, self._displays)
         cell.execution_count = None
         request = kernel.execute(cell.source, stop_on_error=RAISES_TAG not in tags)
@@ -207,12 +187,12 @@ class _Execution:
                 "peak_bytes": peak,
                 "cpu_seconds": round(max(0.0, self._usage.cpu_seconds() - cpu), 3),
             }
-            _note(cell, end_time=_now(), duration=round(time.monotonic() - begun, 6))
+            note(cell, end_time=_now(), duration=round(time.monotonic() - begun, 6))
             self._tell(outputs)
         if error is not None and RAISES_TAG not in tags:
             self._end_with(error)
             raise _Stop
-        _note(cell, status="completed")
+        note(cell, status="completed")
         if self._journal is not None:
             self._journal.cell(index, cell)
         if self._saver is not None:
@@ -303,7 +283,7 @@ class _Execution:
         if name == "SystemExit" and value in ("", "0", "None"):
             self._end(Verdict.SUCCEEDED)  # the author ended the notebook on purpose
             return
-        verdict = _VERDICT_OF_ERROR.get(name, Verdict.FAILED)
+        verdict = verdict_of_error(name)
         self._end(verdict, name, value, "\n".join(error.get("traceback", ())))
 
     def _end_dead(self, death: KernelDied) -> None:
@@ -318,7 +298,7 @@ class _Execution:
             verdict=verdict,
             error_name=name,
             error_message=message,
-            traceback=traceback[-_TRACEBACK_MAX_CHARACTERS:],
+            traceback=traceback[-TRACEBACK_MAX_CHARACTERS:],
         )
 
     def _measure(self) -> None:
@@ -326,25 +306,12 @@ class _Execution:
         at_fault = self._current if self.outcome.verdict is not Verdict.SUCCEEDED else None
         self.outcome = replace(
             self.outcome,
-            cell=self._cell_of_author(at_fault),
+            cell=cell_of_author(self.notebook.cells, at_fault),
             executed=at_fault,
             seconds=round(time.monotonic() - self._begun, 3),
             peak_bytes=usage.peak_bytes if usage is not None else 0,
-            cpu_seconds=round(
-                sum(cell.metadata.get("rasen", {}).get("cpu_seconds", 0) for cell in self._cells()), 3
-            ),
+            cpu_seconds=cpu_seconds(self.notebook.cells),
         )
-
-    def _cells(self) -> list[nbformat.NotebookNode]:
-        cells: list[nbformat.NotebookNode] = self.notebook.cells
-        return cells
-
-    def _cell_of_author(self, index: int | None) -> int | None:
-        """Return a cell's index in the notebook as it was written, without the cell that papermill injected."""
-        if index is None:
-            return None
-        before = self._cells()[:index]
-        return index - sum(_INJECTED_TAG in cell.metadata.get("tags", ()) for cell in before)
 
     def _tell(self, outputs: CellOutputs) -> None:
         if self._options.observe is None or self._current is None:
@@ -359,40 +326,9 @@ class _Execution:
         )
 
     def mark(self) -> None:
-        """Write the outcome into the notebook: its metadata, the cell at fault, the cells never reached."""
-        outcome = self.outcome
-        found = {**asdict(outcome), "verdict": outcome.verdict.value}
-        self.notebook.metadata["rasen"] = json.loads(json.dumps(found))
-        papermill = self.notebook.metadata.setdefault("papermill", {})
-        papermill.update(
-            self._options.names,
-            start_time=self._started_at.isoformat(),
-            end_time=_now(),
-            duration=outcome.seconds,
-            exception=outcome.verdict is not Verdict.SUCCEEDED,
-        )
-        for index, cell in enumerate(self.notebook.cells):
-            if index == outcome.executed:
-                _note(cell, exception=True, status="failed")
-                self._show_error(cell)
-            elif index > self._reached or (outcome.executed is not None and index > outcome.executed):
-                _note(cell, status="not reached")
-
-    def _show_error(self, cell: nbformat.NotebookNode) -> None:
-        # papermill looks for an error output; a kernel that died or was interrupted has left none.
-        if cell.cell_type != "code" or any(output.output_type == "error" for output in cell.outputs):
-            return
-        shown = CellOutputs(0, self._budget, {})
-        shown.add_error(self.outcome.error_name, self.outcome.error_message)
-        cell.outputs.append(nbformat.from_dict(shown.outputs[0]))  # type: ignore[no-untyped-call] # as above
-
-
-def _note(cell: nbformat.NotebookNode, **values: object) -> None:
-    """Write into the cell's metadata where papermill's readers look."""
-    timing = cell.metadata.setdefault("papermill", {"exception": None})
-    if values.get("status") == "completed":
-        values["exception"] = False
-    timing.update(values)
+        """Write the outcome into the notebook."""
+        times = {"start_time": self._started_at.isoformat(), "end_time": _now()}
+        mark(self.notebook, self.outcome, reached=self._reached, times=times, names=self._options.names)
 
 
 def _now() -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from rasen.batch.start import Started, read_start
 from rasen.deploy.gates import judge
 from rasen.errors import DigestMismatch, ObjectNotFound, PreconditionFailed
-from rasen.pipeline import topological_order
+from rasen.pipeline_graph import topological_order
 from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store
@@ -32,7 +32,7 @@ from rasen.tracking.records import (
     StepResult,
     Verdict,
 )
-from rasen.tracking.results import Attempt, newest_attempt
+from rasen.tracking.results import Attempt, counted_attempt, newest_attempt
 from rasen.tracking.signature import Role, load_trust, local_signer
 from rasen.versions import serving_versions
 
@@ -65,7 +65,7 @@ def finish_run(
     release = read_release(
         store, load_trust(settings), pipeline, started.start.release, environment=settings.environment
     )
-    attempts = {step: newest_attempt(store, pipeline, run, step) for step in release.spec.steps}
+    attempts = {step: counted_attempt(store, started.start, step) for step in release.spec.steps}
     models = [
         a.result.model for a in attempts.values() if a is not None and a.result is not None and a.result.model
     ]
@@ -73,7 +73,9 @@ def finish_run(
         attempts[QUALIFY_STEP] = newest_attempt(store, pipeline, run, QUALIFY_STEP)
     step, verdict, reason = _worst(release, attempts)
     if cancelled and verdict is not Verdict.SUCCEEDED:
-        verdict, reason = Verdict.CANCELLED, "cancelled"
+        by_itself = verdict not in (Verdict.CANCELLED, Verdict.INTERRUPTED)
+        reason = f"cancelled after step {step!r} ended as {verdict}: {reason}" if by_itself else "cancelled"
+        verdict = Verdict.CANCELLED
     if verdict is Verdict.SUCCEEDED and len(models) > 1:
         verdict, reason = Verdict.FAILED, _ONE_AT_A_TIME
     judged: tuple[GateVerdict, ...] = ()
@@ -174,7 +176,9 @@ def _publish(
         image=start.image,
         versions=serving_versions(),
         steps={
-            step: PublishedStep(attempt=attempt.number, result_sha256=attempt.sha256)
+            step: PublishedStep(
+                attempt=attempt.number, result_sha256=attempt.sha256, reused_from=start.reuses.get(step)
+            )
             for step, attempt in attempts.items()
             if attempt is not None
         },

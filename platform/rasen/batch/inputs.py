@@ -12,31 +12,24 @@ from pathlib import Path
 
 from rasen.batch.start import read_start
 from rasen.deploy import ledger
-from rasen.errors import NotFound, PlatformFailed, RasenError
+from rasen.errors import NotFound, RasenError
 from rasen.settings import Settings
 from rasen.store import DirectoryStore, Store
 from rasen.tracking.keys import HEADS_KEY, deployment_key, manifest_key
 from rasen.tracking.manifest import read_manifest
-from rasen.tracking.records import Manifest
-from rasen.tracking.results import newest_attempt, read_published_result
+from rasen.tracking.records import Manifest, StepResult
+from rasen.tracking.results import read_published_result
 from rasen.tracking.signature import TrustStore
 
 _RUNS_LOOKED_AT = 50  # how far back the last good run is looked for
 
 
-def fetch_tables(store: Store, pipeline: str, run: str, needs: Iterable[str], folder: Path) -> None:
-    """Fetch every table that the needed steps saved to `folder/<name>.parquet`.
-
-    Raises:
-        PlatformFailed: A needed step has no result yet.
-    """
+def fetch_tables(store: Store, results: Iterable[StepResult], folder: Path) -> None:
+    """Fetch every table that the steps with these results saved to `folder/<name>.parquet`."""
     folder.mkdir(parents=True, exist_ok=True)
-    for step in needs:
-        attempt = newest_attempt(store, pipeline, run, step)
-        if attempt is None or attempt.result is None:
-            raise PlatformFailed(f"step {step!r} of run {run!r} has no result, but another step needs it now")
-        files = {file.key: file for file in attempt.result.files}
-        for name, key in attempt.result.tables.items():
+    for result in results:
+        files = {file.key: file for file in result.files}
+        for name, key in result.tables.items():
             store.download(key, folder / f"{name}.parquet", sha256=files[key].sha256)
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from rasen.batch.start import read_start
 from rasen.errors import RasenError
-from rasen.pipeline import topological_order
+from rasen.pipeline_graph import topological_order
 from rasen.release import read_release
 from rasen.settings import Settings
 from rasen.store import open_store
 from rasen.tracking.index import DeploymentRow, Index
 from rasen.tracking.keys import QUALIFY_STEP
 from rasen.tracking.records import Start, StepResult, Verdict
-from rasen.tracking.results import newest_attempt
+from rasen.tracking.results import counted_attempt
 from rasen.tracking.signature import load_trust
 
 
@@ -65,7 +65,7 @@ def describe_run(settings: Settings, beginning: str) -> RunDetails:
         names = store.children(f"runs/{row.pipeline}/{row.run}/")
     steps = []
     for name in dict.fromkeys([*names, QUALIFY_STEP]):
-        attempt = newest_attempt(store, row.pipeline, row.run, name)
+        attempt = counted_attempt(store, start, name)
         if name == QUALIFY_STEP and attempt is None:
             continue
         result = attempt.result if attempt else None

@@ -22,9 +22,10 @@ from papermill.iorw import LocalHandler, load_notebook_node, papermill_io
 from papermill.log import logger
 from papermill.parameterize import add_builtin_parameters, parameterize_path
 
-from rasen.batch.execution import Options, Outcome
+from rasen.batch.execution import Options
 from rasen.batch.given_parameters import GivenParameters, read_given
 from rasen.batch.journal import Saver
+from rasen.batch.outcome import Outcome
 from rasen.errors import InvalidInput, NotebookError, NotFound, PlatformFailed
 
 _ENGINE = "rasen"

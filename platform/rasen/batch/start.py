@@ -30,6 +30,20 @@ class Started:
     created: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Resumed:
+    """What a run takes over from another: the instant that it was for, and the results of steps, each with its run."""
+
+    run: str
+    scheduled_at: datetime
+    reuses: Mapping[str, str]
+
+
+def scheduled_instant(start: Start) -> datetime:
+    """Return the instant that `@scheduled` means in a run, aware."""
+    return start.scheduled_at or instant_of(start.run)
+
+
 def file_request(
     store: Store,
     pipeline: str,
@@ -75,6 +89,7 @@ def start_run(
     parameters: Mapping[str, Any],  # Any: JSON
     deploy: bool,
     image: str,
+    resumed: Resumed | None = None,
 ) -> Started:
     """Record that a run of `release` begins; parameters are checked before anything is written.
 
@@ -93,6 +108,9 @@ def start_run(
         parameters=dict(parameters),
         deploy=deploy,
         image=image,
+        scheduled_at=resumed.scheduled_at if resumed else None,
+        resumes=resumed.run if resumed else None,
+        reuses=dict(resumed.reuses) if resumed else {},
     )
     step_parameters(release, start)
     key = start_key(release.pipeline, run)
@@ -130,7 +148,7 @@ def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
     Raises:
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
-    return _resolve(release, [(Layer.REQUEST, start.parameters)], at=instant_of(start.run))
+    return _resolve(release, [(Layer.REQUEST, start.parameters)], at=scheduled_instant(start))
 
 
 def _resolve(

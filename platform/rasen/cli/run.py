@@ -21,8 +21,11 @@ def add_commands(app: typer.Typer) -> None:
 
 def run_pipeline(
     pipeline: Annotated[
-        str, typer.Argument(help="name of a registered pipeline; with --dev the folder of a working copy")
-    ],
+        str | None,
+        typer.Argument(
+            help="name of a registered pipeline; with --dev the folder of a working copy; not needed with --resume"
+        ),
+    ] = None,
     *,
     parameter: Annotated[
         list[str] | None,
@@ -47,15 +50,43 @@ def run_pipeline(
         str | None,
         typer.Option(help="your own name for this wish: asking again with it continues the same run"),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=1,
+            help="most steps that run at once; as many as there are processors by default",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="a run that did not succeed: run what failed and what follows, keep the rest"),
+    ] = None,
+    from_step: Annotated[
+        str | None,
+        typer.Option("--from", help="with --resume: run this step and all that follows again, keep the rest"),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a pipeline's notebooks, qualify and publish its model; exit with the code of the verdict."""
-    from rasen.batch.execute import execute
-    from rasen.batch.runner import Event, StepBegan, StepEnded, StepSkipped
+    from rasen.batch import execute
+    from rasen.batch.run_events import RunEvent, StepBegan, StepEnded, StepSkipped
+    from rasen.errors import InvalidInput
+
+    if pipeline is None and resume is None:
+        raise InvalidInput("which pipeline? give its name, or a folder with --dev, or --resume RUN")
+    if from_step is not None and resume is None:
+        raise InvalidInput(f"--from {from_step!r} says where to resume; add --resume RUN")
+    if resume is not None and (parameter or parameters_file or request):
+        raise InvalidInput(
+            "a resumed run keeps the parameters of the run that it resumes; leave -p, -y and --request out, or start "
+            "a new run"
+        )
 
     out = console()
 
-    def observe(event: Event) -> None:
+    def observe(event: RunEvent) -> None:
         if as_json:
             return
         match event:
@@ -69,19 +100,34 @@ def run_pipeline(
                 line = f"{event.step}  {colour_verdict(event.result.verdict)}  {event.result.seconds:.1f} s"
                 out.print(f"{line}  [dim]{show_metrics(metrics)}[/dim]")
 
-    executed = execute(
-        load_settings(),
-        pipeline,
-        dev=dev,
-        release_id=release_id,
-        given=_read_yaml(parameters_file) if parameters_file else {},
-        typed=parameter or [],
-        deploy=(not dev) if deploy is None else deploy,
-        request=request,
-        by=getpass.getuser(),
-        now=datetime.now(tz=UTC),
-        observe=observe,
-    )
+    settings = load_settings()
+    if resume is not None:
+        executed = execute.resume(
+            settings,
+            resume,
+            folder=Path(pipeline or ".") if dev else None,
+            release_id=release_id,
+            from_step=from_step,
+            deploy=deploy,
+            observe=observe,
+            jobs=jobs,
+        )
+    else:
+        assert pipeline is not None  # held above
+        executed = execute.execute(
+            settings,
+            pipeline,
+            dev=dev,
+            release_id=release_id,
+            given=_read_yaml(parameters_file) if parameters_file else {},
+            typed=parameter or [],
+            deploy=(not dev) if deploy is None else deploy,
+            request=request,
+            by=getpass.getuser(),
+            now=datetime.now(tz=UTC),
+            observe=observe,
+            jobs=jobs,
+        )
     if as_json:
         print_json(executed.report())
     else:

@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.rule import Rule
 
 from rasen.batch.execute import Executed, execute
-from rasen.batch.runner import Event, StepBegan, StepEnded, StepSkipped
+from rasen.batch.run_events import RunEvent, StepBegan, StepEnded, StepSkipped
 from rasen.deploy import ledger
 from rasen.errors import PlatformFailed, RasenError, StepFailed
 from rasen.local.processes import free_port, port_is_free
@@ -169,7 +169,7 @@ def _register(settings: Settings, samples: SampleRepository, pipelines: Sequence
 
 
 def _run(settings: Settings, pipeline: str, tell: _Teller) -> Executed:
-    def observe(event: Event) -> None:
+    def observe(event: RunEvent) -> None:
         match event:
             case StepBegan():
                 pass

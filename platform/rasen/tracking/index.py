@@ -26,6 +26,7 @@ from rasen.tracking.records import End, LedgerRecord, Manifest, Start, StepResul
 from rasen.tracking.signature import Role, TrustStore, read_signed
 
 _LAYOUT = 1
+_WAIT_SECONDS = 10.0
 _TABLES = """
 CREATE TABLE runs (
     run TEXT PRIMARY KEY, pipeline TEXT NOT NULL, release_id TEXT NOT NULL, origin TEXT NOT NULL,
@@ -81,11 +82,11 @@ class Index:
     def catch_up(self, store: Store, trust: TrustStore, *, environment: str) -> bool:
         """Read what is new in the store; return whether this process was the writer.
 
-        When another process holds the lock, it catches up, and nothing happens here.
+        When another process holds the lock for long, it is catching up with much, and nothing happens here.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path.with_suffix(".lock"), timeout=0):
+            with FileLock(self.path.with_suffix(".lock"), timeout=_WAIT_SECONDS):
                 if not self._usable():
                     self._rebuild(store, trust, environment)
                 else:

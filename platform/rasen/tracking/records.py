@@ -148,7 +148,9 @@ class Start(Record):
     trigger: str
     parameters: dict[str, Any] = {}  # Any: JSON
     deploy: bool = True
+    scheduled_at: datetime | None = None  # what "@scheduled" means; None is the instant of the run's id
     resumes: str | None = None
+    reuses: dict[str, str] = {}  # step that is not run again: the run whose result counts
     qualifies: str | None = None
     image: str
 
@@ -162,6 +164,7 @@ class StepResult(Record):
     error: ErrorRecord | None = None
     seconds: float
     peak_bytes: int = 0
+    cpu_seconds: float = 0.0
     retriable: bool = False
     metrics: list[Metric] = []
     reads: list[Read] = []

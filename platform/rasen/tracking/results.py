@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rasen.errors import DigestMismatch, ObjectNotFound
 from rasen.store import Store
 from rasen.tracking.keys import result_key, run_prefix
-from rasen.tracking.records import Manifest, StepResult
+from rasen.tracking.records import Manifest, Start, StepResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,10 @@ def newest_attempt(store: Store, pipeline: str, run: str, step: str) -> Attempt 
     ]
     if not numbers:
         return None
-    number = max(numbers)
+    return _read_attempt(store, pipeline, run, step, max(numbers))
+
+
+def _read_attempt(store: Store, pipeline: str, run: str, step: str, number: int) -> Attempt:
     key = result_key(pipeline, run, step, number)
     try:
         data = store.read(key)
@@ -40,6 +43,16 @@ def newest_attempt(store: Store, pipeline: str, run: str, step: str) -> Attempt 
     return Attempt(
         number=number, result=StepResult.from_bytes(data, source=key), sha256=hashlib.sha256(data).hexdigest()
     )
+
+
+def read_attempts(store: Store, pipeline: str, run: str, step: str, newest: int) -> list[Attempt]:
+    """Return the attempts of a step up to number `newest`, in order; one that left no result has none."""
+    return [_read_attempt(store, pipeline, run, step, number) for number in range(1, newest + 1)]
+
+
+def counted_attempt(store: Store, start: Start, step: str) -> Attempt | None:
+    """Return the attempt of a step that counts for a run: of this run, or of the one whose result it reuses."""
+    return newest_attempt(store, start.pipeline, start.reuses.get(step, start.run), step)
 
 
 def read_published_result(store: Store, manifest: Manifest, step: str) -> StepResult:
