@@ -52,6 +52,7 @@ lint: $(STAMP) ## Lint the notebooks
 bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling
 
 .PHONY: lock
 lock: ## Renew the lock files; needs uv

@@ -100,6 +100,8 @@ def test_papermill_disagreeing_with_itself_explains_numbers_and_not_another_form
     )
     numbers = notebook([stream("rmse -2e-05\n")], [stream("n 2")])
     assert unstable_places(first, second, numbers) == {(0, "stdout")}, "the second cell is stable"
+    padded = notebook([stream("rmse  -0. \n")], [stream("n 1")])
+    assert unstable_places(first, second, padded) == {(0, "stdout")}
     form = notebook([stream("rmse ... 1.5\n")], [stream("n 1")])
     assert unstable_places(first, second, form) == set()
     words = notebook([stream("converged\n")], [stream("n 1")])

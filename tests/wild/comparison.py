@@ -63,8 +63,8 @@ def normalise(text: str, *, numbers: bool = True) -> str:
     text = fold_returns("", text)
     for pattern, replacement in _REPLACED:
         text = pattern.sub(replacement, text)
-    if not numbers:
-        text = _DIGITS.sub("#", text)
+    if not numbers:  # and without what pads them
+        return re.sub(r"\s+", "", _DIGITS.sub("#", text))
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -79,12 +79,12 @@ class Executor:
 
     def __init__(self, number: int, *, libraries: Path, kernel: str) -> None:
         environment = worker_environment(libraries)
-        self._place = CACHE / "place" / str(number)
+        self._place = CACHE / "place" / f"{os.getpid()}{number}"  # digits, which the comparison leaves out
         self._kept = CACHE / "papermill" / environment_digest(libraries)
         self._kernel = kernel
         for folder in (self._place, self._kept, CACHE / "home"):
             folder.mkdir(parents=True, exist_ok=True)
-        python, log = Path(sys.executable), CACHE / f"workers-{number}.log"
+        python, log = Path(sys.executable), CACHE / "workers.log"
         self._papermill = NotebookWorker("papermill", python=python, environment=environment, log=log)
         self._rasen = NotebookWorker("rasen", python=python, environment=environment, log=log)
 
