@@ -1,7 +1,7 @@
 """What two executions of one notebook show, and where they differ.
 
 Left out is what differs between any two executions: addresses, durations, dates, the kernel's temporary files, the
-pixels of a picture. What else is not deterministic is found by executing with papermill twice (`suite.py`), not by
+pixels of a picture. What else is not deterministic is found by executing with papermill again (`suite.py`), not by
 leaving out more.
 """
 

@@ -1,8 +1,8 @@
 """Notebooks that nobody here wrote, through `rasen notebook run` and through papermill: verdicts and outputs compared.
 
 `PYTHONPATH=tests python -m wild.suite` (`make test-wild`) prints every difference with its reason and writes the same
-to `.cache/wild/report.md`. A difference without a reason is the suite's failure. A cell that differs is executed by
-papermill a second time: where papermill disagrees with itself, the notebook is not deterministic, and nobody is wrong.
+to `.cache/wild/report.md`. A difference without a reason is the suite's failure. A notebook that differs is executed
+by papermill again: where papermill disagrees with itself, the notebook is not deterministic, and nobody is wrong.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from wild.sources import WildNotebook, find_notebooks, sources
 
 REPORT = CACHE / "report.md"
 NOT_DETERMINISTIC = (
-    "not deterministic: papermill's own second execution shows something else in this cell, too"
+    "not deterministic: another execution by papermill itself shows something else in this cell, too"
 )
+_MORE_TURNS = (2, 3)  # chance may give the same twice
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 # What papermill calls it when no cell's error ended the notebook, and what we do: verdict and error.
 _SAME = {
@@ -90,17 +91,20 @@ def judge(executor: Executor, notebook: WildNotebook) -> Compared:
     else:
         differences = compare(theirs.notebook, ours.notebook)
     reasons = [reason_for(notebook.label, difference) for difference in differences]
-    unstable: set[tuple[int | None, str]] = set()
-    if theirs.notebook is not None and ours.notebook is not None and None in reasons:
-        again = executor.run_papermill(notebook, turn=2)
+    for turn in _MORE_TURNS:
+        if None not in reasons or theirs.notebook is None or ours.notebook is None:
+            break
+        again = executor.run_papermill(notebook, turn=turn)
+        unstable: set[tuple[int | None, str]] = set()
         if again.notebook is not None:
             unstable = unstable_places(theirs.notebook, again.notebook, ours.notebook)
         if same_verdict(again, ours):
             unstable.add((None, "verdict"))
-    compared.differences = [
-        (found, reason or (NOT_DETERMINISTIC if (found.cell, found.what) in unstable else None))
-        for found, reason in zip(differences, reasons, strict=True)
-    ]
+        reasons = [
+            reason or (NOT_DETERMINISTIC if (found.cell, found.what) in unstable else None)
+            for found, reason in zip(differences, reasons, strict=True)
+        ]
+    compared.differences = list(zip(differences, reasons, strict=True))
     return compared
 
 
