@@ -241,9 +241,9 @@ def main() -> int:
     libraries = install_libraries()
     with runtime_folder():
         compared = judge_all(notebooks, jobs=options.jobs, libraries=libraries, kernel=options.kernel)
-    report = write_report(compared, skipped, kernel=options.kernel)
-    REPORT.write_text(report, encoding="utf-8")
-    print(report)
+        report = write_report(compared, skipped, kernel=options.kernel)
+        REPORT.write_text(report, encoding="utf-8")
+        print(report, flush=True)
     return int(any(one.unknown for one in compared))
 
 
