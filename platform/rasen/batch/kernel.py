@@ -109,9 +109,9 @@ class Kernel:
             "env": {**environment, MARK_VARIABLE: self._mark},
             "stdout": ours,
             "stderr": ours,
-            "extra_arguments": [STREAM_OPTION] if self._is_ipykernel_here() else [],
         }
         try:
+            options["extra_arguments"] = [STREAM_OPTION] if self._is_ipykernel_here() else []
             self._manager.start_kernel(**options)
         except NoSuchKernel:
             there = ", ".join(sorted(self._manager.kernel_spec_manager.find_kernel_specs()))
