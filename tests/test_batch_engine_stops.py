@@ -210,7 +210,8 @@ def test_a_full_disk_is_said_to_be_one_and_the_old_file_stays(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == ["journal", "out.ipynb", "spill"]
     outcome = salvage_notebook(tmp_path / "journal", tmp_path / "again.ipynb")
     assert outcome is not None
-    assert read(tmp_path / "again.ipynb").printed(0) == "x" * 1000 + "\n"
+    # IPython's own history may not fit any more either, and says so in the cell.
+    assert read(tmp_path / "again.ipynb").printed(0).startswith("x" * 1000 + "\n")
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -175,6 +175,9 @@ def test_a_notebook_of_any_age_and_shape_runs(tmp_path: Path) -> None:
     assert printed(read(target)) == "first\nsecond 1\n"
     assert len({cell["id"] for cell in read(target)["cells"]}) == 3, "ids are unique now"
 
+    write_notebook(source, ["print('alias')"])
+    assert execute(source, target, kernel="python") is Verdict.SUCCEEDED  # what older tools call python3
+
     old = {
         "cell_type": "code",
         "input": ["print('three')"],

@@ -76,6 +76,7 @@ class Kernel:
         self._name = kernel_name
         self._mark = uuid.uuid4().hex
         self._largest_bytes = largest_bytes
+        self._marked = False
         self._answers = False
         self._sockets_folder = _folder_for_sockets()
         self._manager = KernelManager(kernel_name=kernel_name, transport="ipc")
@@ -106,12 +107,15 @@ class Kernel:
         ours = self._log.write_end
         options: dict[str, Any] = {  # Any: whatever the provisioner takes
             "cwd": self._folder,
-            "env": {**environment, MARK_VARIABLE: self._mark},
+            "env": dict(environment),
             "stdout": ours,
             "stderr": ours,
-            "extra_arguments": [STREAM_OPTION] if self._is_ipykernel_here() else [],
         }
         try:
+            options["extra_arguments"] = [STREAM_OPTION] if self._is_ipykernel_here() else []
+            if not self._is_ours():  # nobody answers for what it starts: that is found by a mark
+                options["env"][MARK_VARIABLE] = self._mark
+                self._marked = True
             self._manager.start_kernel(**options)
         except NoSuchKernel:
             there = ", ".join(sorted(self._manager.kernel_spec_manager.find_kernel_specs()))
@@ -182,7 +186,8 @@ class Kernel:
                 with suppress(RuntimeError):
                     self._manager.shutdown_kernel(now=True)
             self._manager.cleanup_resources()
-            end_marked(self._mark)
+            if self._marked:
+                end_marked(self._mark)
         finally:
             for socket in self._sockets.values():
                 socket.close(linger=0)
@@ -244,8 +249,11 @@ class Kernel:
         self._answers = True
 
     def _waits_for_us(self) -> bool:
+        return self._is_ours() or self._is_ipykernel_here()
+
+    def _is_ours(self) -> bool:
         spec = self._manager.kernel_spec
-        return spec is not None and (_OUR_KERNEL in spec.argv or self._is_ipykernel_here())
+        return spec is not None and _OUR_KERNEL in spec.argv
 
     def _is_ipykernel_here(self) -> bool:
         """Return whether the kernel is a plain ipykernel in this environment, which can use our streams then."""

@@ -34,7 +34,6 @@ from rasen.settings import load_settings, notebook_environment
 from rasen.tracking.records import Verdict
 
 _ENGINE = "rasen"
-_KERNEL_WITHOUT_NAME = "python3"
 _TOO_LATE = "the run was told to stop when its notebook had ended"
 
 
@@ -253,7 +252,7 @@ def _choose_kernel(notebook: nbformat.NotebookNode, source: str, manner: Manner)
     Raises:
         NotebookError: The kernel is not installed here, or there is none for the language.
     """
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, KernelSpecManager, NoSuchKernel
 
     metadata = notebook.metadata
     manager = KernelSpecManager()
@@ -264,7 +263,9 @@ def _choose_kernel(notebook: nbformat.NotebookNode, source: str, manner: Manner)
     )
     name = manner.kernel or metadata.get("kernelspec", {}).get("name")
     if not name and (language or "python").lower() in ("python", "ipython"):
-        name = _KERNEL_WITHOUT_NAME
+        name = NATIVE_KERNEL_NAME
+    if name == "python":  # as older tools call it
+        name = NATIVE_KERNEL_NAME
     if not name:
         raise NotebookError(f"{source!r} names no kernel, its language is {language!r}; choose one with -k")
     try:
