@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rasen.batch.outputs import fold_returns
+from rasen.batch.terminal_text import TerminalText
 
 Notebook = Mapping[str, Any]  # Any: the notebook format
 _ERROR_MARK = "papermill-error-cell-tag"  # cells that papermill adds to say where it failed
@@ -60,7 +60,9 @@ class Difference:
 
 def normalise(text: str, *, numbers: bool = True) -> str:
     """Return a text without what differs between any two executions; without `numbers`, its form only."""
-    text = fold_returns("", text)
+    shown = TerminalText()
+    shown.write(text)
+    text = shown.text()
     for pattern, replacement in _REPLACED:
         text = pattern.sub(replacement, text)
     if not numbers:  # and without what pads them

@@ -127,11 +127,12 @@ class Zygote:
         _say(f"imported {self._imported} of {len(self._options.preload)}, {_threads()} thread(s)")
         gc.collect()
         while not (self._retiring and not self._supervisors):
+            if not self._retiring and self._should_leave():  # it may have been told while it imported
+                self._retire()
+                continue
             job = self._look(min(_LOOK_SECONDS, self._options.idle_seconds))
             if job is not None:
                 return job
-            if not self._retiring and self._should_leave():
-                self._retire()
         return None
 
     def _import(self, name: str) -> None:
