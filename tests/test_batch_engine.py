@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -230,7 +231,7 @@ def test_a_long_name_of_the_temporary_folder_is_no_hindrance(
 ) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))  # where TMPDIR has led once
     assert execute("1").verdict is Verdict.SUCCEEDED
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from rasen.batch import memory
 from rasen.batch.memory import count_oom_kills, private_bytes, read_status, shared_bytes
 from rasen.batch.usage import Usage
 from stand.zygotes import until
@@ -141,10 +140,9 @@ def test_whoever_takes_too_much_is_ended() -> None:
         assert "its limit is 100,000,000" in str(usage.died_of_memory(signal.SIGKILL))
 
 
-def test_which_deaths_are_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_which_deaths_are_of_memory() -> None:
     kills = iter([0, 0, 1, 1])
-    monkeypatch.setattr("rasen.batch.usage.count_oom_kills", lambda: next(kills))
-    usage = Usage(os.getpid(), memory_limit_bytes=None)
+    usage = Usage(os.getpid(), memory_limit_bytes=None, oom_kills=lambda: next(kills))
     usage.close()
     assert usage.died_of_memory(signal.SIGSEGV) is None
     assert usage.died_of_memory(None) is None
@@ -160,18 +158,14 @@ def test_which_deaths_are_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [("0::/pod/one", "pod/one/memory.events"), ("4:memory:/pod/one", "memory/pod/one/memory.oom_control")],
     ids=["version 2", "version 1"],
 )
-def test_the_counter_of_the_control_group(
-    line: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory, "_CGROUPS", tmp_path)
-    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
+def test_the_counter_of_the_control_group(line: str, file: str, tmp_path: Path) -> None:
     (tmp_path / "own").write_text(f"9:cpu:/other\n{line}\n")
     place = tmp_path / file
     place.parent.mkdir(parents=True)
     place.write_text("low 0\noom 4\noom_kill 3\noom_group_kill 1\n")
-    assert count_oom_kills() == 3
+    assert count_oom_kills(tmp_path / "own", tmp_path) == 3
     place.unlink()
-    assert count_oom_kills() >= 0, "the machine's own"
+    assert count_oom_kills(tmp_path / "own", tmp_path) >= 0, "the machine's own"
 
 
 OVER = """
@@ -184,18 +178,15 @@ held = bytearray(b"x") * 200_000_000
 @pytest.mark.skipif(
     not os.access("/sys/fs/cgroup/memory", os.W_OK), reason="needs control groups that are ours to make"
 )
-def test_the_system_says_when_it_has_killed_for_want_of_memory(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_system_says_when_it_has_killed_for_want_of_memory(tmp_path: Path) -> None:
     group = Path("/sys/fs/cgroup/memory") / f"rasen-test-{os.getpid()}"
     group.mkdir()
     try:
         (group / "memory.limit_in_bytes").write_text("100000000")
-        monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
         (tmp_path / "own").write_text(f"4:memory:/{group.name}\n")
         child = subprocess.Popen([sys.executable, "-c", OVER], stdin=subprocess.PIPE)
         (group / "cgroup.procs").write_text(str(child.pid))
-        usage = Usage(child.pid, memory_limit_bytes=None)
+        usage = Usage(child.pid, memory_limit_bytes=None, oom_kills=lambda: count_oom_kills(tmp_path / "own"))
         child.communicate(b"\n")
         usage.close()
         assert child.returncode == -signal.SIGKILL

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_CGROUPS = Path("/sys/fs/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 
 
@@ -83,15 +83,20 @@ def available_bytes() -> int | None:
     return None
 
 
-def count_oom_kills() -> int:
-    """Return how often the system has killed in this process's control group, or, without one, on the machine."""
+def count_oom_kills(own: Path = _OWN_GROUPS, groups: Path = CGROUPS) -> int:
+    """Return how often the system has killed in this process's control group, or, without one, on the machine.
+
+    Args:
+        own: The file that names the groups of this process.
+        groups: Where the groups lie.
+    """
     with suppress(OSError):
-        for line in _OWN_GROUPS.read_text(encoding="ascii").splitlines():
+        for line in own.read_text(encoding="ascii").splitlines():
             _, controllers, group = line.split(":", 2)
             if not controllers:
-                path = _CGROUPS / group.lstrip("/") / "memory.events"
+                path = groups / group.lstrip("/") / "memory.events"
             elif "memory" in controllers.split(","):
-                path = _CGROUPS / "memory" / group.lstrip("/") / "memory.oom_control"
+                path = groups / "memory" / group.lstrip("/") / "memory.oom_control"
             else:
                 continue
             with suppress(OSError, StopIteration):

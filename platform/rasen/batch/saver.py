@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ _log = logging.getLogger("rasen.batch")
 class Saver:
     """Saves a notebook to a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
-        self._begun = time.monotonic()
+        self._clock = clock
+        self._begun = clock()
         self._due = self._begun + _SAVE_SECONDS
         self._size_bytes = 0
         self._written_bytes = 0
@@ -45,7 +47,7 @@ class Saver:
     @property
     def due(self) -> bool:
         """Whether the last save is long enough ago."""
-        now = time.monotonic()
+        now = self._clock()
         allowed = _WRITTEN_SHARE * self._size_bytes + _BYTES_PER_SECOND * (now - self._begun)
         return now >= self._due and self._written_bytes <= allowed
 
@@ -57,7 +59,7 @@ class Saver:
             self.save(notebook)
         except PlatformFailed as error:
             _log.warning("%s; it is tried again", error)
-            self._due = time.monotonic() + _SAVE_SHARE * _SAVE_SECONDS
+            self._due = self._clock() + _SAVE_SHARE * _SAVE_SECONDS
 
     def save(self, notebook: dict[str, Any]) -> None:  # Any: the notebook format
         """Save now: a reader sees the old file or the whole new one.
@@ -65,7 +67,7 @@ class Saver:
         Raises:
             PlatformFailed: It cannot be written; the old file is as it was.
         """
-        begun = time.monotonic()
+        begun = self._clock()
         part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         try:
             data = write_text(notebook).encode("utf-8", "replace")
@@ -83,7 +85,7 @@ class Saver:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        ended = time.monotonic()
+        ended = self._clock()
         self._due = ended + max(_SAVE_SECONDS, _SAVE_SHARE * (ended - begun))
         self._size_bytes = len(data)
         self._written_bytes += len(data)

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,13 +38,20 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class Usage:
     """Watches one kernel; `memory_limit_bytes` ends it when it and its children together take more."""
 
-    def __init__(self, process_id: int, *, memory_limit_bytes: int | None) -> None:
+    def __init__(
+        self,
+        process_id: int,
+        *,
+        memory_limit_bytes: int | None,
+        oom_kills: Callable[[], int] = count_oom_kills,
+    ) -> None:
         self._process_id = process_id
         # A daemon that a cell has started becomes the child of the kernel's supervisor, where there is one.
         parent = _parent(process_id)
         self._root = parent if parent is not None and parent != os.getpid() else process_id
         self._limit = memory_limit_bytes
-        self._oom_kills = count_oom_kills()
+        self._count_oom_kills = oom_kills
+        self._oom_kills = oom_kills()
         self._stop = threading.Event()
         self._children_bytes = 0
         self._children_cpu = 0.0
@@ -74,7 +82,7 @@ class Usage:
     @property
     def oom_killed(self) -> bool:
         """Whether the system has killed something here for want of memory since this began."""
-        return count_oom_kills() > self._oom_kills
+        return self._count_oom_kills() > self._oom_kills
 
     def died_of_memory(self, signal_number: int | None, last_words: str = "") -> str | None:
         """Return why the kernel's death was one of memory, or `None` when nothing says so.
