@@ -95,8 +95,8 @@ def test_a_run_publishes_what_its_steps_wrote(settings: Settings, tmp_path: Path
     assert last["metadata"]["rasen"]["verdict"] == "succeeded"
     assert last["cells"][-1]["outputs"][0]["data"]["text/plain"] == ["7"]
     seen = output_notebook(executed, "save")["cells"][-1]["outputs"][0]["text"]
-    assert "".join(seen).strip() == "['RASEN_CONTEXT', 'RASEN_PROCESS_MARK', 'RASEN_SECRETS_CHANNEL']", (
-        "a kernel is told of its context, by what its children are known, where to ask for secrets, and nothing else"
+    assert "".join(seen).strip() == "['RASEN_CONTEXT', 'RASEN_SECRETS_CHANNEL']", (
+        "a kernel is told of its context, where to ask for secrets, and nothing else"
     )
     assert not any(settings.scratch_dir.iterdir()), "working folders are gone afterwards"
 
@@ -130,6 +130,15 @@ def test_a_cell_that_raises_fails_the_run_and_skips_what_needs_it(settings: Sett
         next(line for line in executed.explanation() if line.startswith("output.ipynb")).split(": ")[1]
     )
     assert statuses(json.loads(notebook.read_bytes()))[-3:] == ["completed", "failed", "not reached"]
+
+
+def test_what_is_too_much_for_a_notebook_is_in_the_log(settings: Settings, tmp_path: Path) -> None:
+    executed, _ = run(
+        settings, write_pipeline(tmp_path / "toy", {"a": ["print('x' * 8_000_000 + 'the end')"]})
+    )
+    assert executed.verdict is Verdict.SUCCEEDED
+    assert "they are in the step's log" in str(output_notebook(executed, "a")["cells"][-1]["outputs"])
+    assert b"the end" in executed.store.read(f"runs/toy/{executed.run}/a/1/log.txt")
 
 
 def test_bad_data_end_the_run_as_validation_failed(settings: Settings, tmp_path: Path) -> None:

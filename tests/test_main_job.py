@@ -81,7 +81,7 @@ def test_a_commit_becomes_an_answer(platform: Platform, repository: Path) -> Non
     assert platform.await_model("line", ran["run"], ROW)["predictions"] == [15.0]
     shown = rasen(platform.settings, "show", ran["run"]).stdout
     assert "_qualify" in shown
-    assert "of endpoint line: deploy" in shown
+    assert "of endpoint line at" in shown
     assert ran["run"] in rasen(platform.settings, "deployments", "line").stdout
 
 

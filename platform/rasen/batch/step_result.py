@@ -50,8 +50,7 @@ def write_result(work: Work, ending: Ending, *, seconds: float) -> None:
             case _:
                 pass  # a note for people, such as an anomaly; the notebook shows it
     log = log_path(work.settings, work.pipeline, work.run, work.step, work.attempt)
-    if log.is_file() and log.stat().st_size:
-        shutil.copyfile(log, work.folder / "log.txt")  # a copy, because this process may still print
+    _write_log(work.folder / "log.txt", log, work.folder / "spilled.txt")
     for path, name in (
         (work.folder / "output.ipynb", "output.ipynb"),
         (staging / "evaluation.parquet", "evaluation.parquet"),
@@ -84,6 +83,16 @@ def write_result(work: Work, ending: Ending, *, seconds: float) -> None:
         raise StepFailed(
             f"attempt {work.attempt} of step {work.step!r} has a result already: {error}"
         ) from error
+
+
+def _write_log(target: Path, *parts: Path) -> None:
+    """Write copies of the parts that hold something, one after the other; this process may still print into one."""
+    found = [part for part in parts if part.is_file() and part.stat().st_size]
+    if found:
+        with target.open("wb") as log:
+            for part in found:
+                with part.open("rb") as file:
+                    shutil.copyfileobj(file, log)
 
 
 def _describe(work: Work) -> str:
