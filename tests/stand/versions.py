@@ -148,7 +148,7 @@ def publish_version(
             target=publication.target,
             trained_until=publication.trained_until,
             description=DESCRIPTION,
-            qualification=Qualification(),
+            qualification=Qualification(row_wise=True),
         ),
         files=list(files.values()),
         published_at=_FIRST + timedelta(minutes=number),
