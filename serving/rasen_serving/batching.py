@@ -71,7 +71,7 @@ class Batcher:
     def _begin(self) -> None:
         batch = self._take()
         loaded = batch[0].loaded
-        if loaded.engine.on_loop and batch[0].columns is not None:
+        if batch[0].columns is not None and sum(request.rows for request in batch) <= loaded.quick_rows:
             self._deliver(batch, answer(loaded, batch, max_rows=self._max_rows))
             self._go_on()
             return

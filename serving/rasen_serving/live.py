@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rasen.errors import DigestMismatch, ModelFailed, NotFound
-from rasen.model.engines import Engine, NativeEngine, fit_batch_rows
+from rasen.model.engines import Engine, choose_engine, fit_batch_rows, fit_quick_rows
 from rasen.model.frames import to_values
 from rasen.model.loading import assemble, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
@@ -65,7 +65,7 @@ class Loaded:
         )
         self.schema: ModelSchema = version.schema
         self.model = version.model
-        self.engine: Engine = NativeEngine(self.model, self.schema)
+        self.engine: Engine = choose_engine(revision.engine, self.model, self.schema)
         self.row_wise = revision.row_wise
         self.headers = _headers(revision)
         self.batcher: Batcher | None = None  # made with the first request, on the event loop
@@ -73,6 +73,9 @@ class Loaded:
         self._warm(version.example, version.predictions)
         values = to_values(self.schema, version.example)
         self.batch_rows = fit_batch_rows(self.engine, values) if self.row_wise else 0
+        self.quick_rows = fit_quick_rows(self.engine, values, most=self.batch_rows)
+        if self.quick_rows:
+            self.batch_rows = self.quick_rows  # the loop's turn is dearer than what a larger batch would save
         self.example_rows = [
             dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
         ]
@@ -108,9 +111,13 @@ class Loaded:
             return Predicted(columns=columns, rows=rows, predictions=[], failure=failure)
 
     def _warm(self, example: pd.DataFrame, recorded: Predictions) -> None:
-        found = difference(predict(self.model, example, self.schema.output), recorded)
-        if found is not None:
-            raise ModelFailed(f"the answers to the published example differ from the published ones: {found}")
+        native = predict(self.model, example, self.schema.output)
+        for answers in (native, self.engine.predict(to_values(self.schema, example))):
+            found = difference(answers, recorded)
+            if found is not None:
+                raise ModelFailed(
+                    f"the answers to the published example differ from the published ones: {found}"
+                )
 
 
 def load(revision: Revision) -> Loaded:

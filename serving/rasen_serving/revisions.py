@@ -206,6 +206,7 @@ class Revisions:
             published_at=manifest.published_at.isoformat(),
             decided_at=record.decided_at.isoformat(),
             row_wise=manifest.model.qualification.row_wise is True,
+            engine=manifest.model.qualification.engine,
         )
         return Resolved(revision=revision, records=records)
 

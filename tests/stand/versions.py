@@ -82,6 +82,7 @@ def publish_version(
     metrics: Mapping[str, float] | None = None,
     signer: Signer | None = None,
     change: Callable[[Publication], Publication] | None = None,
+    engine: str = "native",
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
 
@@ -148,7 +149,7 @@ def publish_version(
             target=publication.target,
             trained_until=publication.trained_until,
             description=DESCRIPTION,
-            qualification=Qualification(row_wise=True),
+            qualification=Qualification(row_wise=True, engine=engine),
         ),
         files=list(files.values()),
         published_at=_FIRST + timedelta(minutes=number),
