@@ -83,6 +83,7 @@ def publish_version(
     signer: Signer | None = None,
     change: Callable[[Publication], Publication] | None = None,
     engine: str = "native",
+    row_wise: bool = True,
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
 
@@ -149,7 +150,7 @@ def publish_version(
             target=publication.target,
             trained_until=publication.trained_until,
             description=DESCRIPTION,
-            qualification=Qualification(row_wise=True, engine=engine),
+            qualification=Qualification(row_wise=row_wise, engine=engine),
         ),
         files=list(files.values()),
         published_at=_FIRST + timedelta(minutes=number),

@@ -78,7 +78,8 @@ class FoldedEngine:
             matrix = np.empty((rows, len(self._numbers)))
             for position, (name, convert) in enumerate(self._numbers):
                 matrix[:, position] = convert(columns[name])
-            scores += matrix @ self._slopes
+            with np.errstate(over="ignore", invalid="ignore"):  # what is no number is refused below
+                scores += matrix @ self._slopes
         for column, codes, weights in self._categories:
             values = columns[column.name]
             check_values(column, values)
