@@ -88,6 +88,13 @@ class Settings(BaseSettings):
     serving_workers: int = Field(default=2, ge=1, le=64, description="number of serving processes")
     max_body_bytes: int = Field(default=1_048_576, ge=1, description="largest request body, in bytes")
     max_rows: int = Field(default=10_000, ge=1, description="most rows in one request")
+    max_waiting_rows: int = Field(
+        default=50_000, ge=1, description="most rows that wait for one model; more are refused for the moment"
+    )
+    fast_lane: bool = Field(
+        default=True,
+        description="whether plain prediction requests take the short way past FastAPI's routing",
+    )
     reconcile_seconds: float = Field(
         default=5.0, gt=0, description="seconds between two looks for missed events"
     )

@@ -13,19 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rasen.errors import DigestMismatch, InvalidInput, ModelFailed, NotFound
-from rasen.model.frames import FrameBuilder, to_values
+from rasen.errors import DigestMismatch, ModelFailed, NotFound
+from rasen.model.engines import Engine, choose_engine, fit_batch_rows, fit_quick_rows
+from rasen.model.frames import to_values
 from rasen.model.loading import assemble, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
 from rasen.model.schema import ModelSchema
 from rasen.tracking.records import FileRecord
-from rasen_serving.decode import Columns, NotFast, RequestDecoder
+from rasen_serving.decode import Columns, RequestDecoder
 from rasen_serving.judge import judge
 from rasen_serving.messages import Revision
 from rasen_serving.refusals import NothingLive
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rasen_serving.batching import Batcher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +65,17 @@ class Loaded:
         )
         self.schema: ModelSchema = version.schema
         self.model = version.model
-        self._decoder = RequestDecoder(self.schema)
-        self._builder = FrameBuilder(self.schema)
+        self.engine: Engine = choose_engine(revision.engine, self.model, self.schema)
+        self.row_wise = revision.row_wise
+        self.headers = _headers(revision)
+        self.batcher: Batcher | None = None  # made with the first request, on the event loop
+        self.decode = RequestDecoder(self.schema).decode
         self._warm(version.example, version.predictions)
         values = to_values(self.schema, version.example)
+        self.batch_rows = fit_batch_rows(self.engine, values) if self.row_wise else 0
+        self.quick_rows = fit_quick_rows(self.engine, values, most=self.batch_rows)
+        if self.quick_rows:
+            self.batch_rows = self.quick_rows  # the loop's turn is dearer than what a larger batch would save
         self.example_rows = [
             dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
         ]
@@ -75,35 +85,39 @@ class Loaded:
         """Return the same version under another revision of its endpoint."""
         twin = copy.copy(self)
         twin.revision = revision
+        twin.headers = _headers(revision)
         return twin
 
+    def predict(self, columns: Columns) -> list[Any]:  # Any: JSON values
+        """Return one JSON value for each row.
+
+        Raises:
+            InvalidInput: A value is not of its column's type.
+            ModelFailed: The model raised, or answered something that its schema cannot carry.
+        """
+        return to_json(self.engine.predict(columns))
+
     def answer(self, body: bytes, *, max_rows: int) -> Predicted:
-        """Answer the body of one request; a failing model is part of the answer.
+        """Answer the body of one request that is to be read slowly; a failing model is part of the answer.
 
         Raises:
             MalformedBody, InvalidRows, TooManyRows: The request is not usable.
         """
-        columns, frame = self._read(body, max_rows=max_rows)
-        try:
-            predictions = to_json(predict(self.model, frame, self.schema.output))
-        except ModelFailed as failure:
-            return Predicted(columns=columns, rows=len(frame), predictions=[], failure=failure)
-        return Predicted(columns=columns, rows=len(frame), predictions=predictions)
-
-    def _read(self, body: bytes, *, max_rows: int) -> tuple[Columns, pd.DataFrame]:
-        try:
-            columns = self._decoder.decode(body)
-            if len(next(iter(columns.values()))) <= max_rows:
-                return columns, self._builder.build(columns)
-        except (NotFast, InvalidInput):
-            pass
         columns = judge(self.schema, body, max_rows=max_rows)
-        return columns, self._builder.build(columns)
+        rows = len(next(iter(columns.values())))
+        try:
+            return Predicted(columns=columns, rows=rows, predictions=self.predict(columns))
+        except ModelFailed as failure:
+            return Predicted(columns=columns, rows=rows, predictions=[], failure=failure)
 
     def _warm(self, example: pd.DataFrame, recorded: Predictions) -> None:
-        found = difference(predict(self.model, example, self.schema.output), recorded)
-        if found is not None:
-            raise ModelFailed(f"the answers to the published example differ from the published ones: {found}")
+        native = predict(self.model, example, self.schema.output)
+        for answers in (native, self.engine.predict(to_values(self.schema, example))):
+            found = difference(answers, recorded)
+            if found is not None:
+                raise ModelFailed(
+                    f"the answers to the published example differ from the published ones: {found}"
+                )
 
 
 def load(revision: Revision) -> Loaded:
@@ -121,6 +135,10 @@ def load(revision: Revision) -> Loaded:
     except ModelFailed as error:
         differing = differing_versions(revision.versions)
         raise ModelFailed(f"{error}{f' ({differing})' if differing else ''}") from error
+
+
+def _headers(revision: Revision) -> dict[str, str]:
+    return {"X-Rasen-Model": revision.run, "X-Rasen-Revision": str(revision.number)}
 
 
 class Versions:

@@ -39,6 +39,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         trained_until: Newest training row, as the notebook said it.
         published_at: When the run published, ISO 8601.
         decided_at: When the ledger decided, ISO 8601.
+        row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
+        engine: What executes the model, found equal to it when the run was qualified.
     """
 
     endpoint: str
@@ -56,6 +58,8 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     trained_until: str | None
     published_at: str
     decided_at: str
+    row_wise: bool = False
+    engine: str = "native"
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -72,6 +72,10 @@ class NothingLive(RasenError):
     """The endpoint is known and nothing answers for it yet."""
 
 
+class Overloaded(RasenError):
+    """More rows wait than will be predicted soon; trying again in a moment is right."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kind:
     status: int
@@ -89,6 +93,7 @@ _KINDS: dict[type[Exception], _Kind] = {
     CallerGone: _Kind(status=499, code="caller_gone"),
     ModelFailed: _Kind(status=500, code="model_failed"),
     NothingLive: _Kind(status=503, code="not_ready"),
+    Overloaded: _Kind(status=503, code="overloaded"),
     Exception: _Kind(status=500, code="internal"),
 }
 
@@ -99,6 +104,11 @@ STATUSES = {kind.status: kind.code for kind in _KINDS.values()}
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error."""
     return _kind_of(error).status
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """Return the headers that an error's answer has besides the usual ones."""
+    return {"Retry-After": "1"} if isinstance(error, Overloaded) else {}
 
 
 def body_of(error: Exception, *, request_id: str) -> bytes:

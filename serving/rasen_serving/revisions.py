@@ -205,6 +205,8 @@ class Revisions:
             trained_until=manifest.model.trained_until,
             published_at=manifest.published_at.isoformat(),
             decided_at=record.decided_at.isoformat(),
+            row_wise=manifest.model.qualification.row_wise is True,
+            engine=manifest.model.qualification.engine,
         )
         return Resolved(revision=revision, records=records)
 

@@ -1,9 +1,8 @@
 """What happens between a request's bytes and the answer's, whichever way the bytes came.
 
-The HTTP routes (`app.py`) are thin around this. Everything that costs time (decoding, the model, encoding) runs in
-one thread, so that health checks and the supervisor's questions are answered while a model computes; one thread and
-not several, because models are seldom made for being called twice at once, and the lock of the interpreter would make
-them wait for one another anyway.
+The HTTP routes (`app.py`) are thin around this. A request is decoded on the event loop, joins the others of its turn in
+the model's batch (`batching.py`), and is encoded when that is predicted. What cannot be decoded fast is read slowly in
+the prediction thread, so that health checks and the supervisor's questions are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -13,23 +12,23 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from rasen.errors import ModelFailed
+from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
+from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Loaded, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog
-from rasen_serving.messages import Revision, Situation
-from rasen_serving.refusals import WrongContentType, body_of, status_of
+from rasen_serving.messages import Situation
+from rasen_serving.prediction_thread import PredictionThread
+from rasen_serving.refusals import WrongContentType, body_of, headers_of, status_of
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "model"
-ENGINE = "native"
 _REASON = "only"
 """Why this variant answered: there is one. Variants with weights come with rollouts."""
 
@@ -43,6 +42,9 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
 class Success(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a good answer."""
 
@@ -52,39 +54,10 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
 
 
-class PredictionThread:
-    """The one thread in which models run."""
-
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict")
-        self._since: float | None = None
-
-    @property
-    def busy_seconds(self) -> float:
-        """How long the present call has been running; 0 when there is none."""
-        since = self._since
-        return 0.0 if since is None else time.monotonic() - since
-
-    async def run(self, call: Callable[[], Predicted]) -> Predicted:
-        """Run a call when its turn comes."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._timed, call)
-
-    def _timed(self, call: Callable[[], Predicted]) -> Predicted:
-        self._since = time.monotonic()
-        try:
-            return call()
-        except Exception:
-            raise
-        except BaseException as error:  # KeyboardInterrupt from a model must not end the event loop
-            raise ModelFailed(f"the model raised {type(error).__name__}") from error
-        finally:
-            self._since = None
-
-
 class Service:
     """Answers for the endpoints of one worker."""
 
-    def __init__(self, *, max_rows: int) -> None:
+    def __init__(self, *, max_rows: int, max_waiting: int) -> None:
         self.versions = Versions()
         self.counts = Counts()
         self.log: PredictionLog | None = None  # a worker's own; the rest is made before the worker is forked
@@ -92,6 +65,7 @@ class Service:
         self.draining = False
         self.thread = PredictionThread()
         self._max_rows = max_rows
+        self._max_waiting = max_waiting
         self._complained: dict[str, float] = {}
 
     def accept_situation(self, situation: Situation) -> None:
@@ -112,35 +86,84 @@ class Service:
             content_type: The header's value, `""` when there is none.
             read_body: Reads the body, or raises `BodyTooLarge`.
         """
-        arrived, started = time.time(), time.perf_counter()
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def done(answer: Answer) -> None:
+            if not answered.done():  # the caller has hung up meanwhile
+                answered.set_result(answer)
+
+        self.ask(endpoint, request_id, content_type, await read_body(), done)
+        return await answered
+
+    def ask(
+        self,
+        endpoint: str,
+        request_id: str,
+        content_type: str,
+        body: bytes,
+        done: Callable[[Answer], None],
+    ) -> None:
+        """Have a request answered; `done` is called with the answer, on the loop, possibly before this returns.
+
+        The one way into the model, whichever way the bytes came.
+        """
+        started = time.perf_counter()
+        arrived = time.time()
         loaded: Loaded | None = None
-        predicted: Predicted | None = None
+
+        def finish(outcome: Outcome) -> None:
+            done(self._finish(loaded, outcome, endpoint, request_id, arrived, started))
+
         try:
             loaded = self.versions.take(endpoint)
-            _check_content_type(content_type)
-            body = await read_body()
-            arrived, started = time.time(), time.perf_counter()
-            chosen = loaded
-            predicted = await self.thread.run(lambda: chosen.answer(body, max_rows=self._max_rows))
-            if predicted.failure is not None:
-                raise predicted.failure
-            answer = Answer(
-                status=200,
-                body=msgspec.json.encode(
-                    Success(
-                        predictions=predicted.predictions,
-                        source=SOURCE,
-                        model=loaded.revision.run,
-                        request_id=request_id,
-                    )
-                ),
-                headers=_named(loaded.revision),
-            )
+            if content_type != "application/json":
+                _check_content_type(content_type)
+            columns: Columns | None = None
+            rows = 0
+            try:
+                columns = loaded.decode(body)
+                rows = len(next(iter(columns.values())))
+                if rows > self._max_rows:
+                    columns, rows = None, 0
+            except NotFast:
+                pass
+            request = Request(loaded=loaded, body=body, columns=columns, rows=rows, done=finish)
+            batcher = loaded.batcher
+            if batcher is None:
+                batcher = loaded.batcher = Batcher(
+                    self.thread, max_rows=self._max_rows, max_waiting=self._max_waiting
+                )
+            batcher.add(request)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
+            finish(error)
+
+    def _finish(
+        self,
+        loaded: Loaded | None,
+        outcome: Outcome,
+        endpoint: str,
+        request_id: str,
+        arrived: float,
+        started: float,
+    ) -> Answer:
+        predicted = outcome if isinstance(outcome, Predicted) else None
+        error = predicted.failure if predicted is not None else outcome
+        if predicted is not None and predicted.failure is None and loaded is not None:
+            body = _ENCODER.encode(
+                Success(
+                    predictions=predicted.predictions,
+                    source=SOURCE,
+                    model=loaded.revision.run,
+                    request_id=request_id,
+                )
+            )
+            answer = Answer(status=200, body=body, headers=loaded.headers)
+        else:
+            assert isinstance(error, Exception)  # what is no answer is an error
             answer = Answer(
                 status=status_of(error),
                 body=body_of(error, request_id=request_id),
-                headers={} if loaded is None else _named(loaded.revision),
+                headers=headers_of(error) | ({} if loaded is None else loaded.headers),
             )
             if answer.status == 500:
                 self._complain(endpoint, request_id, error)
@@ -170,7 +193,7 @@ class Service:
             rows=0 if predicted is None else predicted.rows,
             seconds=seconds,
         )
-        if revision is None or predicted is None or self.log is None:
+        if loaded is None or revision is None or predicted is None or self.log is None:
             return  # nothing was predicted: counted, not logged
         self.log.add(
             Entry(
@@ -179,7 +202,7 @@ class Service:
                 endpoint=endpoint,
                 revision=revision.number,
                 model=revision.run,
-                engine=ENGINE,
+                engine=loaded.engine.name,
                 variant=revision.role,
                 reason=_REASON,
                 source=source,
@@ -200,10 +223,6 @@ class Service:
         self._complained[endpoint] = now
         story = "".join(traceback.format_exception(error))
         logger.error("request %s to %r failed:\n%s", request_id, endpoint, story)
-
-
-def _named(revision: Revision) -> dict[str, str]:
-    return {"X-Rasen-Model": revision.run, "X-Rasen-Revision": str(revision.number)}
 
 
 def _check_content_type(value: str) -> None:

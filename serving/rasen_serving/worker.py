@@ -26,6 +26,7 @@ from rasen.settings import load_settings
 from rasen.settings_model import Settings
 from rasen_serving.app import create_app
 from rasen_serving.board import Board
+from rasen_serving.fast_lane import fast_lane
 from rasen_serving.live import Loaded, load
 from rasen_serving.log import PredictionLog
 from rasen_serving.messages import (
@@ -78,10 +79,12 @@ class Kit:
 
 def make_kit(settings: Settings) -> Kit:
     """Build the app and rehearse a prediction."""
-    service = Service(max_rows=settings.max_rows)
+    service = Service(max_rows=settings.max_rows, max_waiting=settings.max_waiting_rows)
     config = uvicorn.Config(
         create_app(service, max_body_bytes=settings.max_body_bytes),
-        http="httptools",
+        http=fast_lane(service, max_body_bytes=settings.max_body_bytes)
+        if settings.fast_lane
+        else "httptools",
         ws="none",
         lifespan="off",
         log_config=None,

@@ -71,7 +71,7 @@ class LivePlatform:
                 time=made.time,
                 slices=list(made.slices),
                 trained_until=made.trained_until,
-                qualification=Qualification(),
+                qualification=Qualification(row_wise=True),
             ),
             published_at=INSTANT,
         )

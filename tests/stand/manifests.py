@@ -174,7 +174,7 @@ class Publisher:
             model=PublishedModel(
                 files={name: file for name, file in files.items() if name not in without},
                 schema_={},
-                qualification=Qualification(),
+                qualification=Qualification(row_wise=True),
             )
             if model
             else None,

@@ -77,6 +77,8 @@ def publish_version(
     metrics: Mapping[str, float] | None = None,
     signer: Signer | None = None,
     change: Callable[[Publication], Publication] | None = None,
+    engine: str = "native",
+    row_wise: bool = True,
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
 
@@ -143,7 +145,7 @@ def publish_version(
             target=publication.target,
             trained_until=publication.trained_until,
             description=DESCRIPTION,
-            qualification=Qualification(),
+            qualification=Qualification(row_wise=row_wise, engine=engine),
         ),
         files=list(files.values()),
         published_at=_FIRST + timedelta(minutes=number),

@@ -219,7 +219,9 @@ def _published_model(model: ModelRecord, attempts: dict[str, Attempt | None]) ->
         slices=model.slices,
         trained_until=model.trained_until,
         description=model.description,
-        qualification=Qualification(engine=str(found.get("engine", "native")), evaluation=evaluation),
+        qualification=Qualification(
+            engine=str(found.get("engine", "native")), evaluation=evaluation, row_wise=found.get("row_wise")
+        ),
     )
 
 

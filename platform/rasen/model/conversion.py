@@ -55,6 +55,23 @@ def converter(column: Column) -> Converter:
             assert_never(column.type)
 
 
+def check_values(column: Column, values: Values) -> None:
+    """Refuse values that are not of a column's type, for whoever needs no array of them; not for dates and instants.
+
+    Raises:
+        InvalidInput: One is not; the message names the first.
+    """
+    match column.type:
+        case ColumnType.BOOL:
+            _check(column, values, {bool}, "true or false")
+        case ColumnType.INT64:
+            _check(column, values, {int}, "a whole number")
+        case ColumnType.STRING:
+            _check(column, values, {str}, "text")
+        case _:
+            converter(column)(values)
+
+
 def _check(column: Column, values: Values, allowed: set[type], expected: str) -> None:
     """Refuse the first value whose type is not allowed; null is allowed in a nullable column."""
     found = set(map(type, values))

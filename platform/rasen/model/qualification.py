@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput, ModelFailed, RasenError
+from rasen.model.engine_checks import compare_engine
+from rasen.model.engines import choose_engine, make_engines
 from rasen.model.frames import FrameBuilder, conform, to_values
 from rasen.model.loading import LoadedModel, assemble, check_digest
 from rasen.model.metrics import DIRECTIONS, PROFILE_PREFIX, compute
@@ -52,6 +54,8 @@ class _Report:
     path: Path
     findings: list[str] = field(default_factory=list)
     row_wise: bool | None = None
+    engine: str = "native"
+    engines: dict[str, str] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)
     evaluation_rows: int | None = None
 
@@ -67,7 +71,8 @@ class _Report:
             "passed": passed,
             "reason": reason,
             "findings": self.findings,
-            "engine": "native",
+            "engine": self.engine,
+            "engines": self.engines,
             "row_wise": self.row_wise,
             "latency_ms": self.latency_ms,
             "evaluation_rows": self.evaluation_rows,
@@ -121,6 +126,7 @@ def qualify(inputs: Path, staging: Path, report: _Report) -> None:
     _try_edge_rows(loaded, values, report)
     evaluation = _read_evaluation(inputs, files)
     _check_row_wise(loaded, evaluation, report)
+    _choose_engine(loaded, values, evaluation, report)
     _measure_latency(loaded, values, report)
     if evaluation is not None:
         _evaluate(loaded, evaluation, described, staging, report)
@@ -183,16 +189,33 @@ def _check_row_wise(loaded: LoadedModel, evaluation: pd.DataFrame | None, report
         report.findings.append(f"a row alone and in a batch gets different answers: {differs}")
 
 
+def _choose_engine(
+    loaded: LoadedModel, values: dict[str, list[object]], evaluation: pd.DataFrame | None, report: _Report
+) -> None:
+    """Compare what could execute the model faster with the model itself; only what answers the same may serve."""
+    if not report.row_wise:
+        return
+    rows = values
+    if evaluation is not None:
+        rows = to_values(loaded.schema, conform(loaded.schema, evaluation))
+    for engine in make_engines(loaded.model, loaded.schema):
+        report.stage(f"comparing the engine {engine.name!r} with the model")
+        differs, compared = compare_engine(engine, loaded.model, loaded.schema, rows)
+        report.engines[engine.name] = differs or f"the same on {compared} rows"
+        if differs is None and report.engine == "native":
+            report.engine = engine.name
+
+
 def _measure_latency(loaded: LoadedModel, values: dict[str, list[object]], report: _Report) -> None:
     """Measure, in this process, a request's way from JSON values to checked answers."""
-    builder = FrameBuilder(loaded.schema)
+    engine = choose_engine(report.engine, loaded.model, loaded.schema)
     for rows in _LATENCY_ROWS:
         report.stage(f"measuring the latency of {rows} rows")
         repeated = {name: _repeat(column, rows) for name, column in values.items()}
         seconds: list[float] = []
         while len(seconds) < _LATENCY_REPEATS and sum(seconds) < _LATENCY_SECONDS:
             begun = time.perf_counter()
-            predict(loaded.model, builder.build(repeated), loaded.schema.output)
+            engine.predict(repeated)
             seconds.append(time.perf_counter() - begun)
         report.latency_ms[f"rows_{rows}"] = round(1000 * median(seconds), 3)
 

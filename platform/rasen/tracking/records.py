@@ -226,6 +226,7 @@ class Qualification(Part):
     champion: str | None = None
     engine: str = "native"
     evaluation: str | None = None
+    row_wise: bool | None = None  # whether a row's answer is the same in every batch; None was not looked at
 
 
 class PublishedModel(Part):

@@ -1,0 +1,159 @@
+"""The fast lane: a prediction request is answered where its bytes are read, without a task, a scope and a route.
+
+A subclass of uvicorn's own protocol, and one file. It looks at each request when its headers are complete. A plain
+prediction request (`POST /endpoints/<name>/predict`, a known length, JSON) goes to `Service.ask`, as the FastAPI route
+does; whatever is unusual in any way falls through to that route, so nothing is decided here that it would decide
+otherwise. `tests/test_serving_lane.py` holds the two to the same bytes. `RASEN_FAST_LANE=false` turns it off.
+
+It rests on details of uvicorn that are nobody's interface, so the version is pinned: `cycle` is what uvicorn asks about
+the request at work (a pipelined request behind ours then waits in uvicorn's own queue), and `on_response_complete` is
+what it does between two requests.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from rasen_serving.service import Answer, Service
+
+_PATH = re.compile(rb"/endpoints/([a-z][a-z0-9_]{0,39})/predict")
+_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+# A request with any of these is somebody else's affair.
+_UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"})
+
+
+class _NobodyWaits:
+    """Stands for the event by which uvicorn wakes an application that waits for a body."""
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+
+class _Lane:
+    """A request at work here, with the attributes that uvicorn asks a `RequestResponseCycle` for."""
+
+    __slots__ = (
+        "body",
+        "disconnected",
+        "endpoint",
+        "keep_alive",
+        "length",
+        "more_body",
+        "request_id",
+        "response_complete",
+    )
+    message_event = _NobodyWaits()
+
+    def __init__(self, endpoint: str, request_id: bytes, length: int, *, keep_alive: bool) -> None:
+        self.endpoint = endpoint
+        self.request_id = request_id
+        self.length = length
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.more_body = True
+        self.response_complete = False
+        self.disconnected = False
+
+
+class FastLaneProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a shorter way for predictions; `fast_lane` makes the class of one service."""
+
+    service: ClassVar[Service]
+    max_body_bytes: ClassVar[int]
+
+    def on_headers_complete(self) -> None:
+        """Take a plain prediction request, unless another one of this connection is still at work."""
+        cycle: Any = self.cycle  # Any: uvicorn's own, a _Lane, or None before the first request
+        if (cycle is None or cycle.response_complete) and not self.service.draining:
+            lane = self._enter()
+            if lane is not None:
+                self.cycle = lane
+                return
+        super().on_headers_complete()
+
+    def _enter(self) -> Any:  # Any: a _Lane, which uvicorn takes for its own cycle
+        """Return the lane of a request that is plain in every way, or `None`."""
+        path = _PATH.fullmatch(self.url)
+        parser = self.parser
+        if path is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
+            return None
+        length, kind, request_id = -1, b"", b""
+        for name, value in self.headers:
+            if name == b"content-length":
+                if length >= 0 or not value.isdigit():
+                    return None
+                length = int(value)
+            elif name == b"content-type":
+                if kind:
+                    return None
+                kind = value
+            elif name == b"x-request-id":
+                request_id = request_id or value
+            elif name in _UNUSUAL:
+                return None
+        if kind != b"application/json" or not 0 < length <= self.max_body_bytes or length > HIGH_WATER_LIMIT:
+            return None
+        if not _SANE_REQUEST_ID.fullmatch(request_id):
+            request_id = secrets.token_hex(16).encode()
+        return _Lane(path[1].decode(), request_id, length, keep_alive=parser.should_keep_alive())
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body."""
+        lane: Any = self.cycle  # Any: as above
+        if type(lane) is _Lane and not lane.response_complete:
+            lane.body = lane.body + body if lane.body else bytes(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Have a complete request answered."""
+        lane: Any = self.cycle  # Any: as above
+        if type(lane) is not _Lane or lane.response_complete or not lane.more_body:
+            super().on_message_complete()
+            return
+        lane.more_body = False
+        self.service.ask(
+            lane.endpoint,
+            lane.request_id.decode(),
+            "application/json",
+            lane.body,
+            self._answerer(lane),
+        )
+
+    def _answerer(self, lane: _Lane) -> Callable[[Answer], None]:
+        def write(answer: Answer) -> None:
+            if lane.disconnected or self.transport.is_closing():
+                lane.response_complete = True
+                return
+            head = [STATUS_LINE[answer.status]]
+            for name, value in self.server_state.default_headers:
+                head += (name, b": ", value, b"\r\n")
+            for text, content in answer.headers.items():
+                head.append(f"{text.lower()}: {content}\r\n".encode("latin-1"))
+            head.append(
+                b"content-length: %d\r\ncontent-type: application/json\r\nx-request-id: %b\r\n"
+                % (len(answer.body), lane.request_id)
+            )
+            if self.service.draining:
+                lane.keep_alive = False
+            if not lane.keep_alive:
+                head.append(b"connection: close\r\n")
+            head += (b"\r\n", answer.body)
+            self.transport.write(b"".join(head))
+            lane.response_complete = True
+            if not lane.keep_alive:
+                self.transport.close()
+            self.on_response_complete()
+
+        return write
+
+
+def fast_lane(service: Service, *, max_body_bytes: int) -> type[FastLaneProtocol]:
+    """Return the protocol class for one worker's service."""
+    return type("FastLane", (FastLaneProtocol,), {"service": service, "max_body_bytes": max_body_bytes})

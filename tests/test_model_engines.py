@@ -1,0 +1,231 @@
+"""Engines: they answer as the model does, and where they would not, they are not used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from xgboost import XGBClassifier, XGBRegressor
+
+from rasen.errors import InvalidInput, ModelFailed
+from rasen.model.engine_checks import compare_engine
+from rasen.model.engines import NativeEngine, choose_engine, fit_batch_rows, fit_quick_rows, make_engines
+from rasen.model.frames import to_values
+from rasen.model.predictions import Predictions, difference
+from rasen.model.publishing import prepare
+from rasen.model.schema import ModelSchema
+
+RANDOM = np.random.default_rng(0)
+ROWS = 400
+FRAME = pd.DataFrame(
+    {
+        "a": RANDOM.normal(10, 3, ROWS),
+        "b": RANDOM.normal(0, 1, ROWS),
+        "n": RANDOM.integers(0, 24, ROWS),
+        "c": RANDOM.choice(["x", "y", "z"], ROWS),
+        "k": RANDOM.choice([1, 2, 5], ROWS),
+    }
+)
+NUMBERS = FRAME[["a", "b", "n"]]
+TARGET = FRAME["a"] * 2 - FRAME["b"] + FRAME["n"] * 0.1 + (FRAME["c"] == "x") * 3
+CLASS = pd.cut(TARGET, 3, labels=["low", "middle", "high"]).astype(str)
+
+
+def encode(**options: Any) -> ColumnTransformer:
+    return ColumnTransformer(
+        [
+            ("scale", StandardScaler(), ["a", "n"]),
+            (
+                "small",
+                Pipeline([("first", MinMaxScaler()), ("then", StandardScaler(with_mean=False))]),
+                ["b"],
+            ),
+            ("hot", OneHotEncoder(**({"handle_unknown": "ignore"} | options)), ["c", "k"]),
+        ]
+    )
+
+
+FOLDED: dict[str, tuple[Any, pd.DataFrame, Any]] = {
+    "pipeline": (Pipeline([("e", encode()), ("fit", LinearRegression())]), FRAME, TARGET),
+    "two classes": (Pipeline([("e", encode()), ("fit", LogisticRegression())]), FRAME, TARGET > 20),
+    "three classes": (
+        Pipeline([("e", encode()), ("fit", LogisticRegression(max_iter=1000))]),
+        FRAME,
+        CLASS,
+    ),
+    "no transformer": (Ridge(), NUMBERS, TARGET),
+    "scaled": (make_pipeline(StandardScaler(), Ridge()), NUMBERS, TARGET),
+    "a column unused": (
+        Pipeline(
+            [("e", ColumnTransformer([("s", StandardScaler(), ["a"])])), ("fit", LinearRegression())],
+        ),
+        FRAME,
+        TARGET,
+    ),
+    "passed through": (
+        Pipeline(
+            [("e", ColumnTransformer([("s", "passthrough", ["a", "b"])])), ("fit", LinearRegression())],
+        ),
+        NUMBERS,
+        TARGET,
+    ),
+}
+XGBOOST: dict[str, tuple[Any, pd.DataFrame, Any]] = {
+    "regression": (XGBRegressor(n_estimators=30, max_depth=4), NUMBERS, TARGET),
+    "two classes": (XGBClassifier(n_estimators=20), NUMBERS, (TARGET > 20).astype(int)),
+    "three classes": (XGBClassifier(n_estimators=10), NUMBERS, pd.factorize(CLASS)[0]),
+    "counts": (XGBRegressor(n_estimators=20, objective="count:poisson"), NUMBERS, TARGET.abs()),
+}
+NEITHER: dict[str, tuple[Any, pd.DataFrame, Any]] = {
+    "a forest": (RandomForestRegressor(3), NUMBERS, TARGET),
+    "raises on unseen": (
+        Pipeline([("e", encode(handle_unknown="error")), ("fit", LinearRegression())]),
+        FRAME,
+        TARGET,
+    ),
+    "rare categories grouped": (
+        Pipeline([("e", encode(min_frequency=0.4, handle_unknown="infrequent_if_exist")), ("f", Ridge())]),
+        FRAME,
+        TARGET,
+    ),
+    "one dropped": (Pipeline([("e", encode(drop="first")), ("f", Ridge())]), FRAME, TARGET),
+    "clipped": (make_pipeline(MinMaxScaler(clip=True), Ridge()), NUMBERS, TARGET),
+    "linear boosting": (XGBRegressor(booster="gblinear", n_estimators=5), NUMBERS, TARGET),
+}
+
+
+class MyRegression(LinearRegression):  # type: ignore[misc] # scikit-learn has no types
+    """A subclass may answer anything."""
+
+    def predict(self, rows: Any) -> Any:
+        """Add one to what its parent says."""
+        return super().predict(rows) + 1
+
+
+def fitted(
+    parts: tuple[Any, pd.DataFrame, Any], tmp_path: Any
+) -> tuple[Any, ModelSchema, dict[str, list[Any]]]:
+    model, frame, target = parts
+    model.fit(frame, target)
+    schema = prepare(model, example=frame.head(5), folder=tmp_path).schema
+    return model, schema, {name: list(values) for name, values in to_values(schema, frame).items()}
+
+
+def assert_equal(given: Predictions, expected: Predictions) -> None:
+    assert difference(given, expected) is None
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_a_folded_model_answers_as_the_model(name: str, tmp_path: Any) -> None:
+    model, schema, rows = fitted(FOLDED[name], tmp_path)
+    engines = make_engines(model, schema)
+    assert [engine.name for engine in engines] == ["folded"]
+    differs, compared = compare_engine(engines[0], model, schema, rows)
+    assert differs is None
+    assert compared > ROWS + 2000, "rows at the edges of its columns are among them"
+    assert_equal(engines[0].predict(rows), NativeEngine(model, schema).predict(rows))
+
+
+@pytest.mark.parametrize("name", XGBOOST)
+def test_xgboost_without_a_frame_answers_as_with_one(name: str, tmp_path: Any) -> None:
+    model, schema, rows = fitted(XGBOOST[name], tmp_path)
+    engines = make_engines(model, schema)
+    assert [engine.name for engine in engines] == ["xgboost"]
+    differs, compared = compare_engine(engines[0], model, schema, rows)
+    assert differs is None
+    assert compared > ROWS + 4000, "rows on the thresholds of its trees are among them"
+
+
+def test_xgboost_stops_where_the_model_stops(tmp_path: Any) -> None:
+    model = XGBRegressor(n_estimators=200, early_stopping_rounds=2, learning_rate=0.9)
+    model.fit(NUMBERS, TARGET, eval_set=[(NUMBERS, TARGET + RANDOM.normal(0, 5, ROWS))], verbose=False)
+    schema = prepare(model, example=NUMBERS.head(5), folder=tmp_path).schema
+    engine = make_engines(model, schema)[0]
+    rows = {name: list(values) for name, values in to_values(schema, NUMBERS).items()}
+    assert compare_engine(engine, model, schema, rows)[0] is None
+
+
+@pytest.mark.parametrize("name", NEITHER)
+def test_what_cannot_be_executed_otherwise_is_left_to_itself(name: str, tmp_path: Any) -> None:
+    model, schema, rows = fitted(NEITHER[name], tmp_path)
+    assert make_engines(model, schema) == []
+    assert choose_engine("folded", model, schema).name == "native"
+    assert_equal(
+        choose_engine("native", model, schema).predict(rows), NativeEngine(model, schema).predict(rows)
+    )
+
+
+def test_a_subclass_is_not_taken_for_its_parent(tmp_path: Any) -> None:
+    model, schema, _ = fitted((MyRegression(), NUMBERS, TARGET), tmp_path)
+    assert make_engines(model, schema) == []
+
+
+def test_an_engine_that_differs_anywhere_is_found_out(tmp_path: Any) -> None:
+    model, schema, rows = fitted(XGBOOST["regression"], tmp_path)
+    engine = make_engines(model, schema)[0]
+
+    class OffOnThresholds:
+        name = "off"
+        quick = True
+
+        def predict(self, columns: Any) -> Predictions:
+            answer = np.array(engine.predict(columns))
+            split = float(model.get_booster().trees_to_dataframe().query("Feature == 'b'")["Split"].iloc[0])
+            answer[np.array(columns["b"], dtype="float32") == np.float32(split)] += 0.01
+            return answer
+
+    differs, _ = compare_engine(OffOnThresholds(), model, schema, rows)
+    assert differs is not None
+    assert "against" in differs
+
+
+def test_engines_refuse_what_the_model_is_never_asked(tmp_path: Any) -> None:
+    model, schema, rows = fitted(FOLDED["pipeline"], tmp_path)
+    engine = make_engines(model, schema)[0]
+    one = {name: values[:1] for name, values in rows.items()}
+    for name, value in (
+        ("a", "1"),
+        ("a", None),
+        ("n", 1.5),
+        ("c", 7),
+        ("k", "1"),
+        ("a", float("inf")),
+        ("k", True),
+    ):
+        with pytest.raises(InvalidInput, match=f"column '{name}'"):
+            engine.predict(one | {name: [value]})
+    unseen = engine.predict(one | {"c": ["never seen"]})
+    assert_equal(unseen, NativeEngine(model, schema).predict(one | {"c": ["never seen"]}))
+
+
+def test_no_number_is_no_answer(tmp_path: Any) -> None:
+    frame = NUMBERS.assign(a=NUMBERS["a"].where(NUMBERS["n"] > 3))
+    model = Ridge().fit(frame.fillna(0), TARGET)
+    model.coef_ = np.array([1e300, 0.0, 0.0])
+    schema = prepare(model, example=frame.head(20).fillna(0), folder=tmp_path).schema
+    engine = make_engines(model, schema)[0]
+    with pytest.raises(ModelFailed, match="not a finite number"):
+        engine.predict({"a": [1e300], "b": [0.0], "n": [1]})
+
+
+def test_batches_are_as_large_as_pays(tmp_path: Any) -> None:
+    model, schema, rows = fitted(FOLDED["pipeline"], tmp_path)
+    engine = make_engines(model, schema)[0]
+    assert 64 <= fit_batch_rows(engine, rows) <= 5000
+    assert fit_quick_rows(NativeEngine(model, schema), rows, most=5000) == 0, "nobody knows what a model does"
+
+    class Slow:
+        name = "slow"
+        quick = True
+
+        def predict(self, columns: Any) -> Predictions:
+            raise ModelFailed("not today")
+
+    assert fit_batch_rows(Slow(), rows) == 64
