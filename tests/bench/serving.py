@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,9 @@ from xgboost import XGBRegressor
 
 from bench.load import Measured
 from rasen.local.processes import free_port
+from rasen.model.engines import make_engines
+from rasen.model.publishing import prepare
+from rasen.model.schema import ModelSchema
 from rasen.settings import platform_environment
 from rasen.store import open_store
 from stand.serving import Server, new_settings, running_server, wait_until
@@ -96,7 +101,9 @@ def _answers(url: str) -> bool:
 
 
 def ask(port: int, path: str, rows: list[dict[str, Any]], connections: int, seconds: float) -> Measured:
-    """Measure from a process of its own."""
+    """Measure from a process of its own: with `wrk` where it is installed, else with `load.py`, which is slower."""
+    if shutil.which("wrk") is not None:
+        return _ask_with_wrk(port, path, json.dumps({"rows": rows}), connections, seconds)
     wanted = {
         "port": port,
         "path": path,
@@ -110,12 +117,45 @@ def ask(port: int, path: str, rows: list[dict[str, Any]], connections: int, seco
     return Measured(**json.loads(output))
 
 
-def compare(name: str, model: Any, frame: pd.DataFrame, *, seconds: float, table: Table) -> None:
-    """Measure one model in all scenarios and add the rows to the table."""
+def _ask_with_wrk(port: int, path: str, body: str, connections: int, seconds: float) -> Measured:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(
+            f'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [==[{body}]==]\n'
+        )
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", "--latency", "-s", script.name]
+        url = f"http://127.0.0.1:{port}{path}"
+        subprocess.run([*command, "-d1s", url], check=True, capture_output=True)  # to warm up
+        said = subprocess.run(
+            [*command, f"-d{seconds:.0f}s", url], check=True, capture_output=True, text=True
+        ).stdout
+    found = {line.split()[0]: line.split()[-1] for line in said.splitlines() if line.split()}
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
+    return Measured(
+        per_second=float(found["Requests/sec:"]),
+        p50_ms=_milliseconds(found["50%"]),
+        p99_ms=_milliseconds(found["99%"]),
+        errors=int(errors[1]) if errors else 0,
+    )
+
+
+def _milliseconds(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr] # as wrk writes it
+    return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
+
+
+def compare(name: str, model: Any, frame: pd.DataFrame, *, engine: str, seconds: float, table: Table) -> None:
+    """Measure one model with one engine in all scenarios and add the rows to the table."""
     with tempfile.TemporaryDirectory() as folder:
         settings = new_settings(Path(folder) / "home", environment="dev", serving_workers=1)
         publish_and_deploy(
-            open_store(settings), settings, number=1, pipeline=name, model=model, example=frame.head(3)
+            open_store(settings),
+            settings,
+            number=1,
+            pipeline=name,
+            model=model,
+            example=frame.head(3),
+            engine=engine,
         )
         path = f"/endpoints/{name}/predict"
         with plain_server(model, frame, Path(folder)) as (port, plain), running_server(settings) as ours:
@@ -135,6 +175,7 @@ def compare(name: str, model: Any, frame: pd.DataFrame, *, seconds: float, table
                             best[who] = found
                 table.add_row(
                     name,
+                    engine,
                     str(count),
                     str(connections),
                     _show(best["plain"]),
@@ -142,7 +183,13 @@ def compare(name: str, model: Any, frame: pd.DataFrame, *, seconds: float, table
                     f"{_worth(best['ours'], connections) / _worth(best['plain'], connections):.2f}",
                 )
             memory = f"{_pss(plain.pid):.0f} MB against {_pss(ours.process.pid):.0f} MB"
-            table.add_row(name, "", "", "memory (PSS)", memory, "")
+            table.add_row(name, engine, "", "", "memory (PSS)", memory, "")
+
+
+def schema_of(model: Any, frame: pd.DataFrame) -> ModelSchema:
+    """Return the contract that publishing the model would give it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return prepare(model, example=frame.head(3), folder=Path(folder)).schema
 
 
 def _worth(found: Measured, connections: int) -> float:
@@ -208,10 +255,11 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=2.0, help="how long each turn takes")
     options = arguments.parse_args()
     random = np.random.default_rng(0)
-    table = Table("model", "rows", "connections", "plain FastAPI handler", "Rasen", "ratio")
+    table = Table("model", "engine", "rows", "connections", "plain FastAPI handler", "Rasen", "ratio")
     for name, make in (("pipe", make_pipe), ("xgb", make_xgb)):
         model, frame = make(random)
-        compare(name, model, frame, seconds=options.seconds, table=table)
+        for engine in ("native", *(made.name for made in make_engines(model, schema_of(model, frame)))):
+            compare(name, model, frame, engine=engine, seconds=options.seconds, table=table)
     console = Console(width=150)
     console.print(table)
     for line in measure_idle_and_switch(idle_seconds=10 * options.seconds):
