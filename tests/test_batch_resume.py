@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from rasen.batch.execute import Executed, execute, resume
+from rasen.batch.execute import Executed, resume
 from rasen.batch.queries import describe_run
 from rasen.batch.run_events import RunEvent, StepBegan, StepEnded, StepReused
 from rasen.batch.runner_lock import is_worked_on
@@ -28,6 +28,7 @@ from rasen.tracking.records import Verdict
 from rasen.tracking.results import newest_attempt, read_published_result
 from rasen.tracking.signature import load_trust
 from stand.pipelines import write_notebook, write_pipeline
+from stand.runs import run_working_copy
 
 SAVE = "import pandas as pd, rasen\nrasen.save_table('numbers', pd.DataFrame({'x': [n, 2, 3]}))"
 LOAD = "import rasen\nrasen.log_metrics(total=int(rasen.load_table('numbers').x.sum()))"
@@ -58,19 +59,7 @@ def fix(folder: Path) -> None:
 
 
 def run(settings: Settings, folder: Path, *typed: str, request: str | None = None) -> Executed:
-    return execute(
-        settings,
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=typed,
-        deploy=False,
-        request=request,
-        by="tests",
-        now=datetime.now(tz=UTC),
-        observe=lambda _: None,
-    )
+    return run_working_copy(settings, folder, *typed, request=request)
 
 
 def resumed(
@@ -271,20 +260,7 @@ def test_ended_steps_are_told_in_the_order_in_which_they_end(settings: Settings,
         "name: toy\nowner: tests\nsteps:\n  slow: {notebook: slow.ipynb}\n  quick: {notebook: quick.ipynb}\n"
     )
     events: list[RunEvent] = []
-    executed = execute(
-        settings,
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=(),
-        deploy=False,
-        request=None,
-        by="tests",
-        now=datetime.now(tz=UTC),
-        observe=events.append,
-        jobs=2,
-    )
+    executed = run_working_copy(settings, folder, observe=events.append, jobs=2)
     assert executed.verdict is Verdict.SUCCEEDED
     assert began(events) == ["slow", "quick"]
     assert [event.step for event in events if isinstance(event, StepEnded)] == ["quick", "slow"]

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from rasen.batch.cancellation import request_cancel
-from rasen.batch.execute import start_wish
 from rasen.batch.finish import Finished
 from rasen.batch.memory_trend import describe_trend
 from rasen.batch.run_events import (
@@ -33,6 +32,7 @@ from rasen.store import open_store
 from rasen.tracking.records import Verdict
 from stand.executors import DEAF, HANGS, LOST, Ends, ScriptedExecutor
 from stand.pipelines import write_notebook
+from stand.runs import start_working_copy
 
 GIB = 2**30
 
@@ -55,19 +55,7 @@ class Scripted:
             write_notebook(folder / f"{name}.ipynb", ["1"])
             lines.append(f"  {name}: {{notebook: {name}.ipynb{keys and ', ' + keys}}}")
         (folder / "pipeline.yaml").write_text("\n".join(lines) + "\n")
-        self.release, self.start = start_wish(
-            settings,
-            self.store,
-            str(folder),
-            dev=True,
-            release_id=None,
-            given={},
-            typed=(),
-            deploy=False,
-            request=None,
-            by="tests",
-            now=datetime.now(tz=UTC),
-        )
+        self.release, self.start = start_working_copy(settings, self.store, folder)
 
     def run(self, *, jobs: int = 2, on_event: Callable[[RunEvent], None] | None = None) -> Finished:
         def observe(event: RunEvent) -> None:
@@ -278,18 +266,8 @@ def test_a_wish_for_an_old_instant_is_still_the_newest_run(settings: Settings, t
     # The clock went back by an hour between two requests: the second run is still the later one.
     scripted = Scripted(settings, tmp_path / "toy", {"a": ""}, {})
     scripted.run()
-    _, again = start_wish(
-        settings,
-        scripted.store,
-        str(tmp_path / "toy"),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=(),
-        deploy=False,
-        request=None,
-        by="tests",
-        now=datetime.now(tz=UTC) - timedelta(hours=1),
+    _, again = start_working_copy(
+        settings, scripted.store, tmp_path / "toy", now=datetime.now(tz=UTC) - timedelta(hours=1)
     )
     assert again.run > scripted.start.run
 

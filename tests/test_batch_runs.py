@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rasen.batch.execute import Executed, execute, explain
+from rasen.batch.execute import Executed, explain
 from rasen.batch.run_events import RunEvent, StepEnded, StepSkipped
 from rasen.batch.step import run_step
 from rasen.errors import DigestMismatch, InvalidInput, NotFound, ParameterError
@@ -25,6 +25,7 @@ from rasen.tracking.records import Verdict
 from rasen.tracking.results import newest_attempt, read_published_result
 from rasen.tracking.signature import load_trust
 from stand.pipelines import write_pipeline
+from stand.runs import run_working_copy, start_working_copy
 
 SAVE = "import pandas as pd, rasen\nrasen.save_table('numbers', pd.DataFrame({'x': [1, 2, 3]}))"
 LOAD = "import rasen\nassert rasen.load_table('numbers').x.sum() == 6\nrasen.log_metrics(rmse=0.5)"
@@ -39,19 +40,7 @@ def run(
     settings: Settings, folder: Path, *typed: str, request: str | None = None
 ) -> tuple[Executed, list[RunEvent]]:
     events: list[RunEvent] = []
-    executed = execute(
-        settings,
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=typed,
-        deploy=False,
-        request=request,
-        by="tests",
-        now=datetime.now(tz=UTC),
-        observe=events.append,
-    )
+    executed = run_working_copy(settings, folder, *typed, request=request, observe=events.append)
     return executed, events
 
 
@@ -259,23 +248,10 @@ def test_a_step_killed_at_any_write_leaves_nothing_half_done(
     settings: Settings, tmp_path: Path, write: int, before: bool
 ) -> None:
     # The writes of this step: claim, table, output notebook, result.
-    from rasen.batch.execute import start_wish
 
     folder = write_pipeline(tmp_path / "toy", {"save": [SAVE], "load": [LOAD]})
     store = open_store(settings)
-    release, start = start_wish(
-        settings,
-        store,
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=(),
-        deploy=False,
-        request="mine",
-        by="tests",
-        now=datetime.now(tz=UTC),
-    )
+    release, start = start_working_copy(settings, store, folder, request="mine")
     child = os.fork()
     if child == 0:
         try:
@@ -296,24 +272,11 @@ def test_a_step_killed_at_any_write_leaves_nothing_half_done(
 
 
 def test_a_run_whose_files_were_changed_is_not_published(settings: Settings, tmp_path: Path) -> None:
-    from rasen.batch.execute import start_wish
     from rasen.batch.finish import finish_run
 
     folder = write_pipeline(tmp_path / "toy", {"save": [SAVE]})
     store = open_store(settings)
-    _, start = start_wish(
-        settings,
-        store,
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=(),
-        deploy=False,
-        request=None,
-        by="tests",
-        now=datetime.now(tz=UTC),
-    )
+    _, start = start_working_copy(settings, store, folder)
     assert run_step(settings, store, "toy", start.run, "save", 1)
     table = next(stat for stat in store.list(f"runs/toy/{start.run}/save/1/tables/"))
     damaged = bytearray(store.read(table.key))

@@ -18,7 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from rasen.batch.cancellation import is_cancel_requested
-from rasen.batch.execute import Executed, execute, resume, start_wish
+from rasen.batch.execute import Executed, resume
 from rasen.batch.live import read_live
 from rasen.batch.run_events import Observer, RunEvent
 from rasen.cli import build_app
@@ -33,6 +33,7 @@ from rasen.tracking.keys import result_key, step_prefix
 from rasen.tracking.records import ErrorRecord, Start, StepResult, Verdict
 from stand.pipelines import write_pipeline
 from stand.platform_process import rasen, start_rasen
+from stand.runs import run_working_copy, start_working_copy
 
 READ = (
     "import rasen\n"
@@ -125,19 +126,7 @@ def ignore(_event: RunEvent) -> None:
 
 
 def run(settings: Settings, folder: Path, *typed: str, observe: Observer = ignore) -> Executed:
-    return execute(
-        settings,
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=typed,
-        deploy=False,
-        request=None,
-        by="tests",
-        now=datetime.now(tz=UTC),
-        observe=observe,
-    )
+    return run_working_copy(settings, folder, *typed, observe=observe)
 
 
 @pytest.fixture
@@ -454,19 +443,7 @@ def test_a_run_is_cancelled_from_elsewhere(
 
 def start(settings: Settings, folder: Path) -> Start:
     """Start a run that nobody works on."""
-    return start_wish(
-        settings,
-        open_store(settings),
-        str(folder),
-        dev=True,
-        release_id=None,
-        given={},
-        typed=(),
-        deploy=False,
-        request=None,
-        by="tests",
-        now=datetime.now(tz=UTC),
-    )[1]
+    return start_working_copy(settings, open_store(settings), folder)[1]
 
 
 def test_every_attempt_can_be_looked_at(home: Home, ask: Callable[..., str], tmp_path: Path) -> None:

@@ -12,10 +12,8 @@ import random
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-from rasen.batch.execute import start_wish
 from rasen.batch.executor import StepProcess
 from rasen.batch.run_events import RunEvent, StepEnded
 from rasen.batch.runner import run_to_end
@@ -24,6 +22,7 @@ from rasen.store import open_store
 from rasen.tracking.records import Start, Verdict
 from stand.executors import ScriptedExecutor
 from stand.pipelines import write_notebook
+from stand.runs import start_working_copy
 
 
 def write_graph(folder: Path, shape: str, count: int) -> None:
@@ -64,19 +63,7 @@ def measure(shape: str, count: int, jobs: int) -> tuple[float, float, float]:
         store = open_store(settings)
         folder = Path(scratch) / shape
         write_graph(folder, shape, count)
-        release, start = start_wish(
-            settings,
-            store,
-            str(folder),
-            dev=True,
-            release_id=None,
-            given={},
-            typed=(),
-            deploy=False,
-            request=None,
-            by="bench",
-            now=datetime.now(tz=UTC),
-        )
+        release, start = start_working_copy(settings, store, folder)
         last = 0.0
 
         def observe(event: RunEvent) -> None:
