@@ -18,9 +18,9 @@ class App:
     """A service whose endpoints are what the ledger in the store names."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.service = Service(max_rows=settings.max_rows, max_waiting=settings.max_waiting_rows)
+        self.service = Service(settings)
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
-        self._asgi = create_app(self.service, max_body_bytes=settings.max_body_bytes)
+        self._asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
 
     def bring_up(self) -> None:
