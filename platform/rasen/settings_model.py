@@ -16,6 +16,7 @@ from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ROUTE = re.compile(r"/[A-Za-z0-9._~:@/-]*")
 
 # In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
 # when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
@@ -95,6 +96,18 @@ class Settings(BaseSettings):
         default=True,
         description="whether plain prediction requests take the short way past FastAPI's routing",
     )
+    default_endpoint: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9_]{0,39})?$",
+        description="the endpoint that answers where a protocol knows only one model; by default the only one there is",
+    )
+    vertex_health_route: str = Field(
+        default="", description="path of the health route of a Vertex AI container; also AIP_HEALTH_ROUTE"
+    )
+    vertex_predict_route: str = Field(
+        default="",
+        description="path of the prediction route of a Vertex AI container; also AIP_PREDICT_ROUTE",
+    )
     log_addresses: bool = Field(
         default=False, description="whether the prediction log keeps the callers' addresses"
     )
@@ -144,6 +157,15 @@ class Settings(BaseSettings):
     store_patience_seconds: float = Field(
         default=60.0, ge=0, description="seconds for which a store that is down is asked again"
     )
+
+    @field_validator("vertex_health_route", "vertex_predict_route")
+    @classmethod
+    def _check_route(cls, value: str) -> str:
+        if value and (not _ROUTE.fullmatch(value) or value.startswith("/endpoints/")):
+            raise ValueError(
+                f"{value!r} must be a path like '/predict', and none of /endpoints/, which are ours"
+            )
+        return value
 
     @field_validator("secrets")
     @classmethod

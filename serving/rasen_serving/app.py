@@ -17,7 +17,8 @@ from rasen.errors import NotFound, RasenError
 from rasen_serving.asked import note_headers, request_id_of
 from rasen_serving.docs import ASSETS, asset_path, docs_page
 from rasen_serving.openapi import build_openapi
-from rasen_serving.refusals import MethodRefused, body_of, status_of
+from rasen_serving.protocol_routes import add_protocol_routes, error_body
+from rasen_serving.refusals import MethodRefused, status_of
 from rasen_serving.requests import answer_request
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
@@ -63,6 +64,7 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(Edge, service=service)
+    add_protocol_routes(app, service)
 
     async def predict(request: Request) -> Response:
         return await answer_request(service, request, OWN, endpoint=request.path_params["endpoint"])
@@ -91,7 +93,8 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> JSONResponse:
-        return JSONResponse(build_openapi(app, service.versions))
+        route = service.settings.vertex_predict_route
+        return JSONResponse(build_openapi(app, service.versions, vertex_route=route))
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
@@ -115,7 +118,8 @@ def _answer_errors(app: FastAPI) -> None:
     """Give the errors of all other routes the one shape."""
 
     def respond(request: Request, error: Exception) -> Response:
-        body = body_of(error, request_id=request.scope.get("rasen_request_id", ""))
+        request_id = request.scope.get("rasen_request_id", "")
+        body = error_body(request.url.path, error, request_id=request_id)
         return Response(body, status_of(error), media_type=JSON)
 
     async def of_http(request: Request, error: Exception) -> Response:

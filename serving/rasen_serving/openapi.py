@@ -14,6 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from rasen.data.columns import ColumnType
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen_serving.live import Live, Versions
+from rasen_serving.openapi_protocols import protocol_paths
 from rasen_serving.refusals import STATUSES
 
 Json = dict[str, Any]  # Any: JSON
@@ -34,8 +35,8 @@ _MEANINGS = {
 }
 
 
-def build_openapi(app: FastAPI, versions: Versions) -> Json:
-    """Return the document for what is live now."""
+def build_openapi(app: FastAPI, versions: Versions, *, vertex_route: str = "") -> Json:
+    """Return the document for what is live now; `vertex_route` is where Vertex AI asks, if it does."""
     document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _error()
@@ -47,7 +48,7 @@ def build_openapi(app: FastAPI, versions: Versions) -> Json:
         schemas[f"{name}.request"] = _request(name, loaded.schema)
         schemas[f"{name}.response"] = _response(loaded.schema.output)
         paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live)}
-    document["paths"] = paths | document["paths"]
+    document["paths"] = paths | document["paths"] | protocol_paths(versions, vertex_route=vertex_route)
     return document
 
 

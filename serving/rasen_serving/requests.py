@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from rasen_serving.asked import make_asked, note_headers
+from rasen.errors import RasenError
+from rasen_serving.asked import Asked, make_asked, note_headers
 from rasen_serving.refusals import BodyTooLarge, CallerGone
 
 if TYPE_CHECKING:
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 
 
 async def answer_request(
-    service: Service, request: Request, wire: WireFormat, *, endpoint: str, about: object = None
+    service: Service,
+    request: Request,
+    wire: WireFormat,
+    *,
+    endpoint: str,
+    about: object = None,
+    direct: Callable[[Asked], Asked] | None = None,
 ) -> Response:
     """Read a request, have the service answer it, and return the response.
 
@@ -26,6 +34,7 @@ async def answer_request(
         wire: How body and answer are written.
         endpoint: Which model is asked.
         about: What the wire format noted from the path.
+        direct: Says, once the body is there, for which endpoint and variant the request is, or refuses it.
     """
     noted = note_headers(request.headers.raw)
     error: Exception | None = None
@@ -43,6 +52,11 @@ async def answer_request(
         address=service.address_of(request.client.host if request.client else ""),
         about=about,
     )
+    if error is None and direct is not None:
+        try:
+            asked = direct(asked)
+        except RasenError as refusal:
+            error = refusal
     answer = wire.refuse(error, asked) if error is not None else await service.answer(asked)
     return Response(answer.body, answer.status, answer.headers, media_type=answer.media_type)
 

@@ -1,0 +1,106 @@
+"""The routes of the Open Inference Protocol v2 (`/v2/…`): health, metadata, inference."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from rasen_serving.asked import Asked
+from rasen_serving.oip_metadata import (
+    EXTENSIONS,
+    SERVER_NAME,
+    describe_model,
+    find_version,
+    is_ready,
+    server_version,
+)
+from rasen_serving.requests import answer_request
+from rasen_serving.wire_oip import HEAD_LENGTH, OIP, OipNotes
+
+if TYPE_CHECKING:
+    from rasen_serving.service import Service
+
+TAG = "Open Inference Protocol v2"
+
+
+def add_oip_routes(app: FastAPI, service: Service) -> None:
+    """Mount the protocol's routes."""
+    router = APIRouter(tags=[TAG])
+
+    @router.get("/v2", summary="Name, version and extensions of the server")
+    async def server() -> Response:
+        return JSONResponse(
+            {"name": SERVER_NAME, "version": server_version(), "extensions": list(EXTENSIONS)}
+        )
+
+    @router.get("/v2/health/live", summary="The server answers")
+    async def live() -> Response:
+        return JSONResponse({"live": True})
+
+    @router.get("/v2/health/ready", summary="The server has everything that the ledger names")
+    async def ready() -> Response:
+        ready = is_ready(service)
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
+
+    @router.get("/v2/models", summary="The endpoints' names")
+    async def models() -> Response:
+        return JSONResponse({"models": service.versions.names})
+
+    async def model(endpoint: str, version: str = "") -> Response:
+        live = service.versions.take(endpoint)
+        find_version(live, version)
+        return JSONResponse(asdict(describe_model(live)))
+
+    async def model_ready(endpoint: str, version: str = "") -> Response:
+        find_version(service.versions.take(endpoint), version)
+        return JSONResponse({"name": endpoint, "ready": True})
+
+    for path, of_version in (
+        ("/v2/models/{endpoint}", ""),
+        ("/v2/models/{endpoint}/versions/{version}", " of a version"),
+    ):
+        router.add_api_route(
+            path, model, methods=["GET"], summary=f"Names, datatypes and shapes of the tensors{of_version}"
+        )
+        router.add_api_route(
+            f"{path}/ready",
+            model_ready,
+            methods=["GET"],
+            summary=f"Whether an endpoint answers{' with a version' if of_version else ''}",
+        )
+    app.include_router(router)
+
+    async def infer(request: Request) -> Response:
+        version = request.path_params.get("version", "")
+        notes = OipNotes(
+            head_length=request.headers.get(HEAD_LENGTH, ""),
+            encoding=request.headers.get("content-encoding", ""),
+        )
+
+        def direct(asked: Asked) -> Asked:
+            return choose_version(service, asked, notes, version)
+
+        return await answer_request(
+            service, request, OIP, endpoint=request.path_params["endpoint"], about=notes, direct=direct
+        )
+
+    # Plain routes, as the one of our own format.
+    for path in ("/v2/models/{endpoint}/infer", "/v2/models/{endpoint}/versions/{version}/infer"):
+        app.add_route(path, infer, methods=["POST"], include_in_schema=False)
+
+
+def choose_version(service: Service, asked: Asked, notes: OipNotes, version: str) -> Asked:
+    """Return the request with the variant that its version names.
+
+    Raises:
+        NotFound: The version is not live.
+    """
+    if not version:
+        return asked
+    live = service.versions.take(asked.endpoint)
+    notes.run = find_version(live, version)
+    # Where there is but one version, nothing is chosen, so that nobody needs to be allowed to choose.
+    return replace(asked, variant=notes.run) if notes.run and len(live.arms) > 1 else asked
