@@ -188,6 +188,7 @@ class Service:
             endpoint=endpoint if known else "",
             model="" if revision is None else revision.run,
             role="" if revision is None else revision.role,
+            revision=0 if revision is None else revision.number,
             status=answer.status,
             source=source,
             rows=0 if predicted is None else predicted.rows,
