@@ -59,11 +59,20 @@ class VariantReport(Part):
 
 
 class EndpointReport(Part):
-    """What a replica serves for one endpoint."""
+    """What a replica serves for one endpoint.
+
+    Args:
+        revision: The ledger record that is live.
+        run: Its champion.
+        refused: Ledger records that are not served here, each with the reason.
+        left_out: Variants of the live record that cannot be loaded here, each with the reason.
+        variants: What was counted.
+    """
 
     revision: int | None = None
     run: str | None = None
     refused: dict[str, str] = Field(default={})
+    left_out: dict[str, str] = Field(default={})
     variants: list[VariantReport] = Field(default=[])
 
 
