@@ -146,8 +146,12 @@ Requests: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
 class _Rollout(Keys):
     """What all rollouts have in common."""
 
-    requests: Requests = Field(
-        default=100, description="how many requests the candidate must have answered before it is judged good"
+    watch: Duration | None = Field(
+        default=None, description="how long it lasts, at least: 7d; until somebody decides if absent"
+    )
+    requests: Requests | None = Field(
+        default=None,
+        description="how many requests the candidate must have answered before it is judged good; 100",
     )
     abort_on: AbortOn = Field(default=AbortOn(), description="what ends the rollout early")
 
@@ -178,10 +182,6 @@ class AB(_Rollout):
 
     kind: Literal["ab"]
     share: Share = Field(default=0.5, description="the candidate's share of the requests")
-    watch: Duration | None = Field(
-        default=None,
-        description="how long it lasts, at least, before a decision is asked for; for ever if absent",
-    )
 
 
 class Shadow(_Rollout):
@@ -189,10 +189,6 @@ class Shadow(_Rollout):
 
     kind: Literal["shadow"]
     share: Share = Field(default=1.0, description="the share of the requests that is copied to it")
-    watch: Duration | None = Field(
-        default=None,
-        description="how long it is watched, at least, before it is the champion; until somebody decides if absent",
-    )
 
 
 class Bandit(_Rollout):
@@ -201,10 +197,6 @@ class Bandit(_Rollout):
     kind: Literal["bandit"]
     floor: Annotated[Share, Field(le=0.5)] = Field(
         default=0.05, description="the least share of the requests that each version keeps"
-    )
-    watch: Duration | None = Field(
-        default=None,
-        description="how long it lasts, at least, before a decision is asked for; for ever if absent",
     )
 
 
@@ -315,3 +307,10 @@ class Deploy(Keys):
         default=Fallback(), description="when the profile answers instead of the model"
     )
     log: Log = Field(default=Log(), description="what of the answers is logged")
+
+    @model_validator(mode="after")
+    def _challengers_are_watched(self) -> Self:
+        if self.challengers and self.rollout is None:
+            problem = "models of other pipelines never go live at once; add a `rollout`, such as {kind: ab, share: 10%}"
+            raise PydanticCustomError("challengers", "{problem}", {"problem": problem})
+        return self
