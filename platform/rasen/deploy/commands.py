@@ -6,10 +6,19 @@ the person saw begin the rollout's step, so a command that arrives late or twice
 
 from __future__ import annotations
 
-from typing import Literal
+import http.client
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
 
+from rasen.errors import PlatformFailed
+from rasen.events import rollout_commanded
 from rasen.tracking.records import Record
-from rasen.tracking.signature import Role, Signer, TrustStore, open_signed, sign
+from rasen.tracking.signature import Role, Signer, TrustStore, local_signer, open_signed, sign
+
+if TYPE_CHECKING:
+    from rasen.settings import Settings
+
+_TIMEOUT_SECONDS = 30.0
 
 _PLACE = "commands/rollout"  # what the signature is for; nothing lies in the store under this name
 
@@ -44,3 +53,29 @@ def open_command(text: str, trust: TrustStore, *, environment: str) -> RolloutCo
     """
     payload = open_signed(text.encode(), _PLACE, trust=trust, role=Role.CONTROL, environment=environment)
     return RolloutCommand.from_bytes(payload, source="the command")
+
+
+def send_command(settings: Settings, command: RolloutCommand) -> None:
+    """Sign a command with this machine's key and have the deploy function answer it.
+
+    What the function refuses it logs; whether it obeyed stands in the ledger.
+
+    Raises:
+        KeyRefused: No key of this machine may sign in this environment.
+        PlatformFailed: The function does not answer.
+    """
+    text = sign_command(command, local_signer(settings, Role.CONTROL))
+    headers, body = rollout_commanded(text, at=datetime.now(tz=UTC)).to_http()
+    host, port = settings.host, settings.function_port
+    connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+    try:
+        connection.request("POST", "/", body=body, headers=headers)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise PlatformFailed(
+            f"the deploy function does not answer at {host}:{port} ({error}); `rasen up` starts it"
+        ) from error
+    finally:
+        connection.close()
+    if not 200 <= status < 300:
+        raise PlatformFailed(f"the deploy function at {host}:{port} answered {status}; try again in a moment")
