@@ -20,8 +20,8 @@ KEPT_REVISIONS = 16
 FOLDED = 0
 """The revision under which older ones are counted."""
 
-Label = tuple[str, str, str, int, int, str]
-"""Endpoint, model, role, revision, status, source."""
+Label = tuple[str, str, str, int, int, str, str]
+"""Endpoint, model, role, revision, status, source, reason."""
 
 
 class Counts:
@@ -41,11 +41,12 @@ class Counts:
         revision: int,
         status: int,
         source: str,
+        reason: str,
         rows: int,
         seconds: float,
     ) -> None:
         """Count one answer."""
-        label = (endpoint, model, role, revision, status, source)
+        label = (endpoint, model, role, revision, status, source, reason)
         series = self._of(label)
         series.requests += 1
         series.rows += rows
@@ -97,7 +98,10 @@ class Counts:
 
 def label_of(series: Series) -> Label:
     """Return what the series counts."""
-    return (series.endpoint, series.model, series.role, series.revision, series.status, series.source)
+    return (
+        *(series.endpoint, series.model, series.role),
+        *(series.revision, series.status, series.source, series.reason),
+    )
 
 
 def relabelled(series: Series, **labels: str | int) -> Series:
@@ -110,6 +114,7 @@ def relabelled(series: Series, **labels: str | int) -> Series:
             "revision": series.revision,
             "status": series.status,
             "source": series.source,
+            "reason": series.reason,
             **labels,
         },  # type: ignore[arg-type]  # each label has its own type
         requests=series.requests,
@@ -120,7 +125,7 @@ def relabelled(series: Series, **labels: str | int) -> Series:
 
 
 def _empty(label: Label) -> Series:
-    endpoint, model, role, revision, status, source = label
+    endpoint, model, role, revision, status, source, reason = label
     return Series(
         endpoint=endpoint,
         model=model,
@@ -128,6 +133,7 @@ def _empty(label: Label) -> Series:
         revision=revision,
         status=status,
         source=source,
+        reason=reason,
         requests=0,
         rows=0,
         seconds=0.0,

@@ -39,8 +39,9 @@ def _endpoint_report(endpoint: Endpoint, series: list[Series]) -> EndpointReport
     revision = endpoint.revision
     return EndpointReport(
         revision=None if revision is None else revision.number,
-        run=None if revision is None else revision.run,
+        run=None if revision is None else revision.champion.run,
         refused={str(number): reason for number, reason in endpoint.refused.items()},
+        left_out={} if endpoint.live is None else endpoint.live.left_out,
         variants=variant_reports(series),
     )
 
@@ -59,7 +60,7 @@ def variant_reports(series: list[Series]) -> list[VariantReport]:
             or not (one.status == 200 or one.status >= 500)
         ):
             continue
-        whole.merge([relabelled(one, status=0, source="")])
+        whole.merge([relabelled(one, status=0, source="", reason="")])
         if one.status >= 500 or one.source == "profile":
             place = (one.model, one.revision, one.role)
             errors[place] = errors.get(place, 0) + one.requests
