@@ -215,6 +215,7 @@ class Series(msgspec.Struct, kw_only=True):
         endpoint: The endpoint, or `""` when the request named none that is known.
         model: The run that answered, or `""`.
         role: The variant's role, or `""`.
+        revision: The ledger record under which it answered, 0 when nothing did.
         status: The HTTP status.
         source: `model` or `profile`, or `""` when nothing was predicted.
         reason: Why the profile answered: `error`, `timeout`, `nan`, `stale`, `quarantined`; `""` when it did not.
@@ -227,6 +228,7 @@ class Series(msgspec.Struct, kw_only=True):
     endpoint: str
     model: str
     role: str
+    revision: int
     status: int
     source: str
     reason: str

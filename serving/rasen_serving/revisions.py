@@ -25,10 +25,19 @@ from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import deployment_key, manifest_key, result_key
 from rasen.tracking.manifest import read_manifest
+from rasen.tracking.records import FallbackPolicy as DecidedFallback
 from rasen.tracking.records import FileRecord, Manifest, StepResult, UnreadableRecord
 from rasen.tracking.records import Variant as NamedVariant
 from rasen.tracking.signature import TrustStore, load_trust
-from rasen_serving.messages import CHAMPION, CachedFile, Revision, Variant, Version
+from rasen_serving.messages import (
+    CHAMPION,
+    CachedFile,
+    FallbackPolicy,
+    LogPolicy,
+    Revision,
+    Variant,
+    Version,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +256,9 @@ class Revisions:
             number=number,
             decided_at=record.decided_at.isoformat(),
             variants=variants,
-            rollout=record.state.rollout,
+            rollout=None if record.state.rollout is None else record.state.rollout.model_dump(mode="json"),
+            fallback=_fallback(record.state.fallback),
+            log=LogPolicy(sample=record.state.log.sample, exclude=tuple(record.state.log.exclude)),
         )
         return Resolved(revision=revision, records=records, left_out=left_out)
 
@@ -316,3 +327,12 @@ class Revisions:
                     "the metrics of step %r of run %s are not shown: %s", name, manifest.run, error
                 )
         return metrics
+
+
+def _fallback(decided: DecidedFallback) -> FallbackPolicy:
+    budget = decided.timeout_seconds
+    return FallbackPolicy(
+        on=tuple(decided.on),
+        timeout_seconds=FallbackPolicy().timeout_seconds if budget is None else budget,
+        stale_after_seconds=decided.stale_after_seconds,
+    )

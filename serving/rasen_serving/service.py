@@ -281,6 +281,7 @@ class Service:
             endpoint=asked.endpoint if known else "",
             model="" if arm is None else arm.loaded.version.run,
             role="" if arm is None else arm.role,
+            revision=0 if live is None or arm is None else live.revision.number,
             status=answer.status,
             source=source,
             reason=fell_back,
