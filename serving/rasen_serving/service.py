@@ -25,6 +25,7 @@ from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import WrongContentType, body_of, headers_of, status_of
+from rasen_serving.segments import About
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Service:
         loaded: Loaded | None = None
 
         def finish(outcome: Outcome) -> None:
-            done(self._finish(loaded, outcome, endpoint, request_id, arrived, started))
+            done(self._finish(loaded, outcome, endpoint, request_id, arrived, started, asked=body))
 
         try:
             loaded = self.versions.take(endpoint)
@@ -145,6 +146,8 @@ class Service:
         request_id: str,
         arrived: float,
         started: float,
+        *,
+        asked: bytes,
     ) -> Answer:
         predicted = outcome if isinstance(outcome, Predicted) else None
         error = predicted.failure if predicted is not None else outcome
@@ -168,7 +171,7 @@ class Service:
             if answer.status == 500:
                 self._complain(endpoint, request_id, error)
         seconds = time.perf_counter() - started
-        self._account(loaded, predicted, answer, endpoint, request_id, arrived, seconds)
+        self._account(loaded, predicted, answer, endpoint, request_id, arrived, seconds, asked=asked)
         return answer
 
     def _account(
@@ -180,6 +183,8 @@ class Service:
         request_id: str,
         arrived: float,
         seconds: float,
+        *,
+        asked: bytes,
     ) -> None:
         known = loaded is not None or endpoint in self.versions.waiting
         revision = None if loaded is None else loaded.revision
@@ -197,20 +202,24 @@ class Service:
             return  # nothing was predicted: counted, not logged
         self.log.add(
             Entry(
+                about=About(
+                    endpoint=endpoint,
+                    revision=revision.number,
+                    model=revision.run,
+                    engine=loaded.engine.name,
+                    variant=revision.role,
+                    reason=_REASON,
+                    source=source,
+                    status=answer.status,
+                    data_version=revision.trained_until or "",
+                ),
                 request_id=request_id,
                 at=arrived,
-                endpoint=endpoint,
-                revision=revision.number,
-                model=revision.run,
-                engine=loaded.engine.name,
-                variant=revision.role,
-                reason=_REASON,
-                source=source,
-                status=answer.status,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                inputs=predicted.columns,
-                outputs=predicted.predictions,
+                batch_rows=predicted.batch_rows or predicted.rows,
+                inputs=asked,
+                outputs=answer.body if source else b"",
             )
         )
 
