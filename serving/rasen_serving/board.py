@@ -11,8 +11,10 @@ import mmap
 import os
 from dataclasses import dataclass
 
+from rasen_serving.suspects import Suspects
+
 _ANSWERED, _SAMPLED_OUT, _DROPPED_IN_MEMORY, _WRITTEN, _DROPPED_ON_DISK, _CLOSED = range(6)
-_SIZE_BYTES = 6 * 8
+_SIZE_BYTES = mmap.PAGESIZE  # of which the end is for the suspects
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,7 @@ class Board:
         self._memory = mmap.mmap(descriptor, _SIZE_BYTES)
         # Written as plain cells, because one of them is written for every request.
         self._cells = memoryview(self._memory).cast("q")
+        self.suspects = Suspects(self._memory)
 
     def count_answered(self, rows: int) -> None:
         """Count rows of an answer; called on the event loop."""

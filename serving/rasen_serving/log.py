@@ -15,16 +15,26 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from rasen_serving.board import Board
 from rasen_serving.segments import About, Frame, Tick, close_segment, encode_tick, new_segment, write_frame
 
+if TYPE_CHECKING:
+    from rasen_serving.asked import Asked
+    from rasen_serving.decode import Columns
+    from rasen_serving.wire import Answer
+
 logger = logging.getLogger(__name__)
+
+OWN_FORMAT = "rasen"
+"""`WireFormat.name` of the format whose bodies and answers are logged as they are."""
 
 FLUSH_SECONDS = 0.25
 SEGMENT_SECONDS = 10.0
@@ -225,6 +235,33 @@ def make_tick(entries: list[Entry]) -> Tick:
         inputs=[entry.inputs for entry in entries],
         outputs=[entry.outputs for entry in entries],
     )
+
+
+def inputs_of(asked: Asked, columns: Columns, *, exclude: Collection[str]) -> bytes:
+    """Return the rows of a request as JSON: the body itself when it is in our form and all of it may be kept."""
+    if asked.wire.name == OWN_FORMAT and not exclude:
+        return asked.body
+    kept = {name: values for name, values in columns.items() if name not in exclude}
+    return _ENCODER.encode({"rows": [{}] * _count(columns)} if not kept else {"columns": kept})
+
+
+def outputs_of(asked: Asked, answer: Answer, predictions: list[Any]) -> bytes:  # Any: JSON values
+    """Return the predictions as JSON: the answer's body itself when it is in our form."""
+    return answer.body if asked.wire.name == OWN_FORMAT else _ENCODER.encode({"predictions": predictions})
+
+
+def _count(columns: Columns) -> int:
+    return len(next(iter(columns.values()), ()))
+
+
+def _to_json(value: object) -> object:
+    """Turn what a wire format keeps as an array into a list."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no value of a request")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_json)
 
 
 def is_sampled(request_id: str, share: float) -> bool:
