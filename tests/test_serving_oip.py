@@ -183,6 +183,24 @@ def test_not_ready_is_a_503(app: App) -> None:
         app.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
 
 
+def test_an_endpoint_that_sleeps_is_ready_and_woken_by_whoever_asks_for_more(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[str] = []
+    monkeypatch.setattr(app.service, "want", wanted.append)
+    app.service.accept_situation(
+        Situation(ready=True, reason="", waiting={}, log_open=True, asleep=frozenset({"sleepy"}))
+    )
+    try:
+        assert app.call("GET", "/v2/models/sleepy/ready").status_code == 200
+        assert app.call("GET", "/v1/models/sleepy").status_code == 200
+        assert wanted == []
+        assert "is being loaded" in error_of(app.call("GET", "/v2/models/sleepy"), 503)
+        assert wanted == ["sleepy"]
+    finally:
+        app.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
+
+
 def test_a_version_is_a_live_run_or_the_live_revision(app: App) -> None:
     for version in (RUNS["demand"], "1"):
         path = f"/v2/models/demand/versions/{version}"

@@ -10,6 +10,7 @@ from rasen.data.columns import ColumnType
 from rasen.errors import NotFound
 from rasen_serving.live import Live
 from rasen_serving.oip_datatypes import datatype_of, outputs_of
+from rasen_serving.refusals import Asleep
 
 if TYPE_CHECKING:
     from rasen_serving.service import Service
@@ -66,6 +67,31 @@ def describe_model(live: Live) -> ModelMetadata:
 def is_ready(service: Service) -> bool:
     """Return whether the server should get requests, as `/readyz` says it."""
     return service.situation.ready and not service.draining
+
+
+def find_live(service: Service, endpoint: str) -> Live:
+    """Return the revision of an endpoint that answers; one that sleeps is woken.
+
+    Raises:
+        NothingLive: The endpoint is known and has none, or is being loaded.
+        NotFound: There is no such endpoint.
+    """
+    try:
+        return service.versions.take(endpoint)
+    except Asleep:
+        service.want(endpoint)
+        raise
+
+
+def check_ready(service: Service, endpoint: str, version: str = "") -> None:
+    """Do nothing when an endpoint answers, with a version if one is named; one that sleeps would.
+
+    Raises:
+        NothingLive: The endpoint is known, and nothing is live.
+        NotFound: There is no such endpoint, or the version is not live.
+    """
+    if version or endpoint not in service.versions.asleep:
+        find_version(find_live(service, endpoint), version)
 
 
 def find_version(live: Live, wanted: str) -> str:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from rasen_serving.asked import Asked
 from rasen_serving.oip_metadata import (
     EXTENSIONS,
     SERVER_NAME,
+    check_ready,
     describe_model,
+    find_live,
     find_version,
     is_ready,
     server_version,
 )
 from rasen_serving.requests import answer_request
-from rasen_serving.wire_oip import HEAD_LENGTH, OIP, OipNotes
+from rasen_serving.wire_oip import HEAD_LENGTH, OIP, OipNotes, choose_variant
 
 if TYPE_CHECKING:
     from rasen_serving.service import Service
@@ -50,12 +51,12 @@ def add_oip_routes(app: FastAPI, service: Service) -> None:
         return JSONResponse({"models": service.versions.names})
 
     async def model(endpoint: str, version: str = "") -> Response:
-        live = service.versions.take(endpoint)
+        live = find_live(service, endpoint)
         find_version(live, version)
         return JSONResponse(asdict(describe_model(live)))
 
     async def model_ready(endpoint: str, version: str = "") -> Response:
-        find_version(service.versions.take(endpoint), version)
+        check_ready(service, endpoint, version)
         return JSONResponse({"name": endpoint, "ready": True})
 
     for path, of_version in (
@@ -76,31 +77,21 @@ def add_oip_routes(app: FastAPI, service: Service) -> None:
     async def infer(request: Request) -> Response:
         version = request.path_params.get("version", "")
         notes = OipNotes(
+            versions=service.versions,
+            version=version,
             head_length=request.headers.get(HEAD_LENGTH, ""),
             encoding=request.headers.get("content-encoding", ""),
         )
 
-        def direct(asked: Asked) -> Asked:
-            return choose_version(service, asked, notes, version)
-
         return await answer_request(
-            service, request, OIP, endpoint=request.path_params["endpoint"], about=notes, direct=direct
+            service,
+            request,
+            OIP,
+            endpoint=request.path_params["endpoint"],
+            about=notes,
+            direct=choose_variant if version else None,
         )
 
     # Plain routes, as the one of our own format.
     for path in ("/v2/models/{endpoint}/infer", "/v2/models/{endpoint}/versions/{version}/infer"):
         app.add_route(path, infer, methods=["POST"], include_in_schema=False)
-
-
-def choose_version(service: Service, asked: Asked, notes: OipNotes, version: str) -> Asked:
-    """Return the request with the variant that its version names.
-
-    Raises:
-        NotFound: The version is not live.
-    """
-    if not version:
-        return asked
-    live = service.versions.take(asked.endpoint)
-    notes.run = find_version(live, version)
-    # Where there is but one version, nothing is chosen, so that nobody needs to be allowed to choose.
-    return replace(asked, variant=notes.run) if notes.run and len(live.arms) > 1 else asked

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from rasen.errors import NotFound
 from rasen_serving.asked import Asked
-from rasen_serving.oip_metadata import is_ready, server_version
+from rasen_serving.oip_metadata import check_ready, is_ready, server_version
 from rasen_serving.oip_routes import add_oip_routes
 from rasen_serving.refusals import body_of
 from rasen_serving.requests import answer_request
@@ -50,7 +50,7 @@ def add_kserve_routes(app: FastAPI, service: Service) -> None:
 
     @router.get("/v1/models/{endpoint}", summary="Whether an endpoint answers")
     async def model(endpoint: str) -> Response:
-        service.versions.take(endpoint)
+        check_ready(service, endpoint)
         return JSONResponse({"name": endpoint, "ready": True})
 
     app.include_router(router)

@@ -7,7 +7,7 @@ way for whoever asks for it. Triton's and KServe's clients send both forms.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -19,8 +19,9 @@ from rasen.suggestion import suggest
 from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.judge import parse, refuse_any
-from rasen_serving.live import Loaded
+from rasen_serving.live import Loaded, Versions
 from rasen_serving.oip_datatypes import datatype_of, outputs_of, write_bytes
+from rasen_serving.oip_metadata import find_version
 from rasen_serving.oip_tensors import Tensor, read_columns
 from rasen_serving.refusals import (
     FieldProblem,
@@ -51,17 +52,19 @@ class OipNotes:
     """What is known of a request besides its tensors.
 
     Args:
+        versions: What is live.
+        version: The version that the path names, `""` when it names none.
         head_length: The header's value, `""` when there is none.
         encoding: The content encoding, `""` when there is none.
-        run: The run that must answer, `""` when any may.
         id: The caller's id for the request; found when it is read, like the rest.
         outputs: The outputs that are asked for, by name, and whether as bytes; `None` is all of them.
         all_binary: Whether outputs are sent as bytes of which nothing else was said.
     """
 
+    versions: Versions
+    version: str = ""
     head_length: str = ""
     encoding: str = ""
-    run: str = ""
     id: str | None = None
     outputs: dict[str, bool] | None = None
     all_binary: bool = False
@@ -73,7 +76,8 @@ class OipFormat:
     name = "oip"
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
-        """Return the columns of a request that is not large."""
+        """Return the columns of a request that is not large, and for a version that is live."""
+        check_version(loaded, asked)
         if len(asked.body) > FAST_BYTES:
             raise NotFast
         head, raw = split_body(asked)
@@ -132,7 +136,6 @@ class OipFormat:
         self, loaded: Loaded, asked: Asked, head: bytes, raw: bytes, *, max_rows: int, check_values: bool
     ) -> Columns:
         notes = notes_of(asked)
-        check_run(loaded, asked, notes)
         document = parse(head, wanted=WANTED)
         tensors: list[Tensor] = []
         refuse_any(loaded.schema, _read_request(loaded.schema, document, raw, tensors, notes))
@@ -157,16 +160,29 @@ def notes_of(asked: Asked) -> OipNotes:
     return asked.about
 
 
-def check_run(loaded: Loaded, asked: Asked, notes: OipNotes) -> None:
+def choose_variant(asked: Asked) -> Asked:
+    """Return the request with the variant that its version names, if there are several to choose from."""
+    notes = notes_of(asked)
+    live = notes.versions.live.get(asked.endpoint)
+    if live is None or len(live.arms) < 2:
+        return asked  # where nothing is chosen, nobody needs to be allowed to choose
+    run = find_version(live, notes.version)
+    return replace(asked, variant=run) if run else asked
+
+
+def check_version(loaded: Loaded, asked: Asked) -> None:
     """See to it that the version that was asked for is the one that answers.
 
     Raises:
-        NotFound: It is another one: the endpoint was switched meanwhile.
+        NotFound: It is not live, or another one was chosen.
     """
-    if notes.run and loaded.version.run != notes.run:
-        raise NotFound(
-            f"version {notes.run!r} of {asked.endpoint!r} is not live any more; {loaded.version.run!r} is"
-        )
+    notes = notes_of(asked)
+    if notes.version:
+        run = find_version(notes.versions.take(asked.endpoint), notes.version)
+        if run and loaded.version.run != run:
+            raise NotFound(
+                f"version {run!r} of {asked.endpoint!r} does not answer; {loaded.version.run!r} does"
+            )
 
 
 def wanted_outputs(
