@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address that the servers listen on")
     serving_port: int = Field(default=8080, ge=0, le=65535, description="port of the prediction API")
     admin_port: int = Field(default=8081, ge=0, le=65535, description="port of serving's admin routes")
+    grpc_port: int = Field(
+        default=0, ge=0, le=65535, description="port of the prediction API over gRPC; 0 for none"
+    )
     function_port: int = Field(default=8082, ge=0, le=65535, description="port of the deploy function")
     serving_workers: int = Field(default=2, ge=1, le=64, description="number of serving processes")
     max_body_bytes: int = Field(default=1_048_576, ge=1, description="largest request body, in bytes")

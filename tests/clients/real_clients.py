@@ -1,7 +1,7 @@
 """The real clients of each protocol, one call after the other; what each got goes to standard output as JSON.
 
-Run in the environment of `requirements.txt`, never in ours: `python real_clients.py HOST:PORT GRPC_HOST:PORT`. The
-endpoints are those of `stand/protocol_models.py`.
+Run in the environment of `requirements.lock` beside this file, never in ours: `python real_clients.py
+triton|kserve|mlflow HOST:PORT GRPC_HOST:PORT`. The endpoints are those of `stand/protocol_models.py`.
 """
 
 import asyncio
@@ -216,11 +216,15 @@ def mlflow(address: str) -> Iterator[Call]:
 
 
 def main() -> None:
-    """Call everything."""
-    http, grpc = sys.argv[1], sys.argv[2]
-    calls = [*triton_http(http), *asyncio.run(kserve_http(http)), *mlflow(http)]
-    if grpc:
-        calls += [*triton_grpc(grpc), *asyncio.run(kserve_grpc(grpc))]
+    """Call everything that one client can; two of them cannot be in one process, for both bring the same messages."""
+    client, http, grpc = sys.argv[1:]
+    match client:
+        case "triton":
+            calls = [*triton_http(http), *triton_grpc(grpc)]
+        case "kserve":
+            calls = [*asyncio.run(kserve_http(http)), *asyncio.run(kserve_grpc(grpc))]
+        case _:
+            calls = [*mlflow(http)]
     json.dump(dict(calls), sys.stdout)
 
 
