@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from rasen_serving.callers import Callers
+
 CHAMPION = "champion"
 
 
@@ -161,7 +163,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish what is in flight, then exit."""
 
 
-ToWorker: TypeAlias = Prepare | Switch | Forget | Serve | Situation | Drain
+ToWorker: TypeAlias = Prepare | Switch | Forget | Serve | Situation | Callers | Drain
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rasen.errors import AnswerNotFinite, ModelFailed
+from rasen_serving.access import Access
 from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
@@ -24,7 +25,7 @@ from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import OutOfTime, StaleModel, is_fault
+from rasen_serving.refusals import OutOfTime, StaleModel, is_fault, status_of
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Pending:
         "asked",
         "columns",
         "done",
+        "key_id",
         "live",
         "reason",
         "started",
@@ -63,6 +65,7 @@ class Pending:
         self.arm: Arm | None = None
         self.columns: Columns | None = None
         self.reason = ""
+        self.key_id = ""
         self.answered = False
         self._service = service
 
@@ -84,6 +87,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.access = Access(settings)
         self.versions = Versions()
         self.counts = Counts()
         self.log: PredictionLog | None = None  # a worker's own; the rest is made before the worker is forked
@@ -99,6 +103,12 @@ class Service:
         self.versions.waiting = situation.waiting
         if self.log is not None:
             self.log.is_open = situation.log_open
+
+    def count_refusal(self, error: Exception) -> None:
+        """Count a request that was refused before it was known what it asks."""
+        self.counts.add(
+            endpoint="", model="", role="", status=status_of(error), source="", reason="", rows=0, seconds=0.0
+        )
 
     def address_of(self, host: str) -> str:
         """Return the caller's address as far as it is to be kept."""
@@ -122,6 +132,7 @@ class Service:
         """
         pending = Pending(self, asked, done)
         try:
+            pending.key_id = self.access.admit(asked.endpoint, asked.authorization)
             live = pending.live = self.versions.take(asked.endpoint)
             arm = pending.arm = live.champion
             pending.reason = ONLY

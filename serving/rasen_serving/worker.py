@@ -26,6 +26,7 @@ from rasen.settings import load_settings
 from rasen.settings_model import Settings
 from rasen_serving.app import create_app
 from rasen_serving.board import Board
+from rasen_serving.callers import Callers
 from rasen_serving.fast_lane import fast_lane
 from rasen_serving.live import load
 from rasen_serving.log import PredictionLog
@@ -125,7 +126,7 @@ class Worker:
             self._obey(message)
         os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
 
-    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation) -> None:
+    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation | Callers) -> None:
         match message:
             case Prepare():
                 task = asyncio.create_task(self._prepare(message.revision))
@@ -143,6 +144,8 @@ class Worker:
                 self._serving.add_done_callback(_end_if_failed)
             case Situation():
                 self._service.accept_situation(message)
+            case Callers():
+                self._service.access.accept(message)
             case _:
                 assert_never(message)
 
