@@ -4,15 +4,19 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Route
 from typer.testing import CliRunner, Result
 
 from rasen.cli import build_app
@@ -32,7 +36,7 @@ from rasen.tracking.access_keys import (
 from rasen.tracking.keys import ACCESS_HINT_KEY, access_key, revocation_key
 from rasen.tracking.signature import Role, load_trust, local_signer, write_signed
 from rasen_serving import access
-from rasen_serving.access import Access
+from rasen_serving.access import OPEN_PATHS, Access
 from rasen_serving.access_watch import AccessWatch, check_access
 from rasen_serving.asked import authorization_of, note_headers
 from rasen_serving.callers import Callers
@@ -45,8 +49,11 @@ from rasen_serving.refusals import (
     headers_of,
     status_of,
 )
+from stand.app import App
 from stand.faulty_store import FaultyStore
+from stand.versions import publish_and_deploy
 
+ROW = {"origin": "JFK", "hour": 7}
 NOW = datetime.now(tz=UTC)
 ISSUER, AUDIENCE = "https://issuer.example", "rasen"
 JWT = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE}
@@ -671,3 +678,120 @@ def test_keys_come_over_http_without_redirects_and_survive_the_issuer(
     third = Door(settings)
     third.look()
     third.access.admit("demand", f"Bearer {issuer.token('ec')}")
+
+
+# --- the routes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> tuple[App, Door]:
+    """An app with two endpoints that asks for keys."""
+    settings = new_settings(tmp_path_factory.mktemp("home"), access="keys")
+    store = open_store(settings)
+    for pipeline in ("demand", "delay"):
+        publish_and_deploy(store, settings, number=1, pipeline=pipeline)
+    app = App(store, settings)
+    app.bring_up()
+    door = Door(settings, store)
+    door.access = app.service.access
+    return app, door
+
+
+def test_every_route_is_health_or_asks_for_a_key(guarded: tuple[App, Door]) -> None:
+    app, _ = guarded
+    paths = {route.path for route in app.asgi.routes if isinstance(route, Route)}
+    assert {"/endpoints/{endpoint}/predict", "/endpoints", "/docs", "/openapi.json", "/livez"} <= paths
+    assert {type(route) for route in app.asgi.routes} <= {Route, APIRoute}, (
+        "a mount or a socket needs a look of its own"
+    )
+    open_to_all = set()
+    for path in paths | {"/", "/nothing", "//livez", "/livez/", "/LIVEZ", "/livez/../endpoints"}:
+        for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"):
+            answer = app.call(
+                method, path.replace("{endpoint}", "demand").replace("{name}", "swagger-ui.css")
+            )
+            if answer.status_code != 401:
+                open_to_all.add(path)
+            elif method != "HEAD":
+                assert answer.json()["error"]["code"] == "unauthenticated"
+                assert answer.headers["www-authenticate"]
+                assert answer.headers["x-request-id"]
+    assert open_to_all == OPEN_PATHS
+
+
+def test_the_body_of_an_unknown_caller_is_not_read(guarded: tuple[App, Door]) -> None:
+    app, _ = guarded
+    read = []
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"x"
+
+    answer = app.call(
+        "POST", "/endpoints/demand/predict", content=body(), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 401
+    assert read == []
+
+
+def test_a_key_of_one_endpoint_sees_nothing_of_the_others(guarded: tuple[App, Door]) -> None:
+    app, door = guarded
+    headers = {"x-api-key": door.create(endpoints=["demand"])}
+    door.look()
+    assert app.predict("demand", {"rows": [ROW]}, headers=headers).status_code == 200
+    assert app.call("GET", "/endpoints/demand", headers=headers).status_code == 200
+    for answer in (
+        app.predict("delay", {"rows": [ROW]}, headers=headers),
+        app.predict("nothing", {"rows": [ROW]}, headers=headers),
+        app.call("GET", "/endpoints/delay", headers=headers),
+    ):
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == "forbidden"
+    listed = app.call("GET", "/endpoints", headers=headers).json()["endpoints"]
+    assert [one["endpoint"] for one in listed] == ["demand"]
+    document = app.call("GET", "/openapi.json", headers=headers)
+    assert "demand.request" in document.text
+    assert "delay" not in document.text
+    assert document.json()["security"] == [{"key": []}, {"bearer": []}]
+
+
+def test_a_rate_counts_predictions_and_descriptions_once_each(guarded: tuple[App, Door]) -> None:
+    app, door = guarded
+    headers = {"authorization": f"Bearer {door.create(rate='3/hour')}"}
+    door.look()
+    assert app.predict("demand", {"rows": [ROW]}, headers=headers).status_code == 200
+    assert app.call("GET", "/endpoints", headers=headers).status_code == 200
+    assert app.predict("demand", {"rows": [ROW]}, headers=headers).status_code == 200
+    for answer in (
+        app.predict("demand", {"rows": [ROW]}, headers=headers),
+        app.call("GET", "/endpoints/demand", headers=headers),
+    ):
+        assert answer.status_code == 429
+        assert int(answer.headers["retry-after"]) > 1
+        assert "3/hour" in answer.json()["error"]["message"]
+
+
+def test_refusals_are_counted(guarded: tuple[App, Door]) -> None:
+    app, _ = guarded
+
+    def count() -> int:
+        return sum(one.requests for one in app.service.counts.series() if one.status == 401)
+
+    before = count()
+    app.predict("demand", {"rows": [ROW]})
+    app.call("GET", "/endpoints")
+    assert count() == before + 2
+
+
+def test_the_service_does_not_start_open_to_other_machines(tmp_path: Path) -> None:
+    settings = new_settings(tmp_path, host="0.0.0.0", serving_port=0, admin_port=0)
+    done = subprocess.run(
+        [sys.executable, "-m", "rasen_serving"],
+        env=platform_environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "RASEN_ACCESS" in done.stderr
