@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from rasen.deploy.ledger import find_head
+from rasen.model.profile import Profile
 from rasen.tracking.keys import deployment_key, manifest_key
 from rasen.tracking.records import EndpointReport, LedgerRecord, ReplicaReport
 from rasen.tracking.signature import FileSigner, PublicKey, Role, sign
@@ -439,3 +440,50 @@ def test_signals_to_workers_alone_stop_nobody(server: Server) -> None:
         one.send_signal(signal.SIGTERM)
     assert server.client.get(f"{server.url}/livez").status_code == 200
     assert {one.pid for one in server.workers()} == {one.pid for one in workers}
+
+
+def end_a_worker(server: Server, endpoint: str) -> None:
+    """Ask for the row at which the model ends its process, and wait for the replacement."""
+    before = server.metric("rasen_serving_worker_restarts_total")
+    with pytest.raises(httpx.TransportError):
+        httpx.post(f"{server.url}/endpoints/{endpoint}/predict", json={"rows": [ROW | {"hour": 104}]})
+    wait_until(lambda: server.metric("rasen_serving_worker_restarts_total") == before + 1)
+    wait_until(lambda: len(server.state()["workers"]) == 2)
+
+
+def test_a_model_that_ends_its_process_again_makes_room_for_the_last_good_one(server: Server) -> None:
+    good = bring_up(server, "relapsing", number=1)
+    bad = bring_up(server, "relapsing", number=2, model=moody())
+    end_a_worker(server, "relapsing")
+    assert server.predict("relapsing").headers["x-rasen-model"] == bad.run
+    end_a_worker(server, "relapsing")
+    wait_until(lambda: server.state()["endpoints"]["relapsing"]["model"] == good.run)
+    answer = server.predict("relapsing", hour=104)
+    assert (answer.json()["predictions"], answer.headers["x-rasen-model"]) == ([104.0], good.run)
+    assert "in quarantine" in server.state()["endpoints"]["relapsing"]["refused"]["2"]
+    assert server.metric("rasen_serving_quarantined") >= 1
+    # A record that names it once more, as a refusal of a later version does, does not bring it back.
+    number = repeat_deployment(server.store, server.settings, bad)
+    assert "in quarantine" in server.wait_refusal("relapsing", number)
+    assert server.predict("relapsing").headers["x-rasen-model"] == good.run
+    # A new version does.
+    assert bring_up(server, "relapsing", number=3).run
+
+
+def test_where_there_was_no_good_one_the_profile_answers_or_nothing_does(server: Server) -> None:
+    profile = Profile(by=("origin",), levels={("JFK",): (31.25, 4)}, default=9.5)
+    version = bring_up(server, "only", model=moody(), profile=profile)
+    bring_up(server, "lonely", model=moody())
+    for _ in range(2):
+        end_a_worker(server, "only")
+        end_a_worker(server, "lonely")
+
+    def sources() -> set[str]:
+        return {server.predict("only").json()["source"] for _ in range(5)}
+
+    wait_until(lambda: sources() == {"profile"})
+    answer = server.predict("only", hour=104)
+    assert answer.json()["predictions"] == [31.25]
+    assert answer.headers["x-rasen-model"] == version.run
+    wait_until(lambda: server.predict("lonely").status_code == 503)
+    assert server.predict("lonely").json()["error"]["code"] == "quarantined"

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         default="", description="most requests of one token subject, such as 1000/minute; empty: no limit"
     )
     max_connections: int = Field(
-        default=10_000, ge=1, description="most connections of one serving process; more are refused with 503"
+        default=12_000, ge=1, description="most connections of one serving process; more are refused with 503"
     )
     header_seconds: float = Field(
         default=10.0, gt=0, description="seconds within which the head of a request must have arrived"

@@ -41,6 +41,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         published_at: When the run published, ISO 8601.
         row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
         engine: What executes the model, found equal to it when the run was qualified.
+        quarantined: Why the model itself may not be executed here, `""` when it may.
     """
 
     run: str
@@ -56,6 +57,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     published_at: str
     row_wise: bool = False
     engine: str = "native"
+    quarantined: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What is equal for versions that are loaded alike."""
+        return f"{self.manifest_sha256}{'!' if self.quarantined else ''}"
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,9 +121,9 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         return self.variants[0].version
 
     @property
-    def manifests(self) -> frozenset[str]:
-        """The digests of all its versions' manifests."""
-        return frozenset(variant.version.manifest_sha256 for variant in self.variants)
+    def identities(self) -> frozenset[str]:
+        """What its versions are told apart by."""
+        return frozenset(variant.version.identity for variant in self.variants)
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -33,6 +33,18 @@ class MalformedBody(InvalidInput):
     """The body is not one JSON document as RFC 8259 has it."""
 
 
+class MalformedRequest(InvalidInput):
+    """What came is no HTTP request."""
+
+
+class HeadTooLarge(InvalidInput):
+    """The head of a request has more bytes than are accepted."""
+
+
+class TooSlow(InvalidInput):
+    """The request did not arrive in time."""
+
+
 class WrongContentType(InvalidInput):
     """The body is of a type that is not read here."""
 
@@ -75,6 +87,10 @@ class NothingLive(RasenError):
 
 class OutOfTime(ModelFailed):
     """The model did not answer within its time budget."""
+
+
+class Quarantined(ModelFailed):
+    """The version was taken out of service, because it has ended or hung its process more than once."""
 
 
 class StaleModel(ModelFailed):
@@ -121,16 +137,20 @@ class _Kind:
 
 _KINDS: dict[type[Exception], _Kind] = {
     MalformedBody: _Kind(status=400, code="malformed"),
+    MalformedRequest: _Kind(status=400, code="malformed"),
     Unauthenticated: _Kind(status=401, code="unauthenticated"),
     Forbidden: _Kind(status=403, code="forbidden"),
     NotFound: _Kind(status=404, code="not_found"),
     MethodRefused: _Kind(status=405, code="method_not_allowed"),
+    TooSlow: _Kind(status=408, code="too_slow"),
     BodyTooLarge: _Kind(status=413, code="body_too_large"),
     TooManyRows: _Kind(status=413, code="too_many_rows"),
     WrongContentType: _Kind(status=415, code="unsupported_content_type"),
     InvalidRows: _Kind(status=422, code="invalid_input"),
     CallerGone: _Kind(status=499, code="caller_gone"),
     RateExceeded: _Kind(status=429, code="rate_exceeded"),
+    HeadTooLarge: _Kind(status=431, code="head_too_large"),
+    Quarantined: _Kind(status=503, code="quarantined"),
     StaleModel: _Kind(status=503, code="stale"),
     OutOfTime: _Kind(status=503, code="timeout"),
     ModelFailed: _Kind(status=503, code="model_failed"),

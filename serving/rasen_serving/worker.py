@@ -27,7 +27,8 @@ from rasen.settings_model import Settings
 from rasen_serving.app import create_app
 from rasen_serving.board import Board
 from rasen_serving.callers import Callers
-from rasen_serving.fast_lane import fast_lane
+from rasen_serving.connections import Guard, GuardedProtocol, allow_connections, guarded
+from rasen_serving.fast_lane import FastLaneProtocol
 from rasen_serving.live import load
 from rasen_serving.log import PredictionLog
 from rasen_serving.messages import (
@@ -75,27 +76,30 @@ class Kit:
 
     settings: Settings
     service: Service
+    guard: Guard
     config: uvicorn.Config
 
 
 def make_kit(settings: Settings) -> Kit:
     """Build the app and rehearse a prediction."""
     service = Service(settings)
+    guard = Guard(settings, count=service.count_refusal)
     config = uvicorn.Config(
         create_app(service),
-        http=fast_lane(service) if settings.fast_lane else "httptools",
+        http=guarded(FastLaneProtocol, guard, service=service)
+        if settings.fast_lane
+        else guarded(GuardedProtocol, guard),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
     config.load()
     rehearse()
-    return Kit(settings=settings, service=service, config=config)
+    return Kit(settings=settings, service=service, guard=guard, config=config)
 
 
 class Worker:
@@ -108,6 +112,7 @@ class Worker:
         self._versions = kit.service.versions
         self._counts = kit.service.counts
         self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
+        self._versions.suspects = board.suspects
         self._server = _Server(kit.config)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,7 +158,7 @@ class Worker:
         endpoint, number = revision.endpoint, revision.number
         try:
             present = self._versions.loaded(endpoint)
-            if revision.manifests <= present.keys():
+            if revision.identities <= present.keys():
                 live = load(revision, present)
             else:
                 live = await asyncio.get_running_loop().run_in_executor(self._loader, load, revision, present)
@@ -216,6 +221,7 @@ def run_worker(kit: Kit, *, listener: socket.socket, channel: int, board: int, s
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with(supervisor)
     logging.basicConfig(format=f"rasen serve: worker {os.getpid()}: %(message)s", force=True)
+    kit.guard.max_connections = allow_connections(kit.guard.max_connections)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         worker = Worker(kit, listener=listener, channel=socket.socket(fileno=channel), board=Board(board))
         os.close(board)

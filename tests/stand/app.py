@@ -1,6 +1,7 @@
 """The app of a worker without its process: versions loaded from a store, requests through ASGI."""
 
 import asyncio
+import weakref
 from typing import Any
 
 import httpx
@@ -22,6 +23,8 @@ class App:
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
         self.asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
+        self._runner = asyncio.Runner()  # one loop for all calls, as a worker has
+        weakref.finalize(self, self._runner.close)
 
     def bring_up(self) -> None:
         """Load and switch to the newest revision of every endpoint."""
@@ -37,7 +40,7 @@ class App:
             async with httpx.AsyncClient(transport=transport, base_url="http://serving") as client:
                 return await client.request(method, path, **options)
 
-        return asyncio.run(send())
+        return self._runner.run(send())
 
     def predict(self, endpoint: str, document: object, **options: Any) -> httpx.Response:
         """Send one prediction request."""
