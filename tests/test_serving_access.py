@@ -40,6 +40,7 @@ from rasen_serving.access import OPEN_PATHS, Access
 from rasen_serving.access_watch import AccessWatch, check_access
 from rasen_serving.asked import authorization_of, note_headers
 from rasen_serving.callers import Callers
+from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.rates import Bucket
 from rasen_serving.refusals import (
     AccessUnknown,
@@ -769,6 +770,29 @@ def test_a_rate_counts_predictions_and_descriptions_once_each(guarded: tuple[App
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) > 1
         assert "3/hour" in answer.json()["error"]["message"]
+
+
+class Recorder(PredictionLog):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def add(self, entry: Entry) -> None:
+        self.entries.append(entry)
+
+
+def test_the_log_names_the_key(guarded: tuple[App, Door]) -> None:
+    app, door = guarded
+    text = door.create()
+    door.look()
+    app.service.log = recorder = Recorder()
+    try:
+        app.predict("demand", {"rows": [ROW]}, headers={"x-api-key": text})
+        app.predict("demand", {"rows": [ROW]})
+    finally:
+        app.service.log = None
+    assert [entry.key_id for entry in recorder.entries] == [id_of(text)]
 
 
 def test_refusals_are_counted(guarded: tuple[App, Door]) -> None:

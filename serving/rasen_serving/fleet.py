@@ -25,9 +25,8 @@ import msgspec
 from rasen.errors import PlatformFailed
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
-from rasen_serving.board import Board, LogRows, make_board
+from rasen_serving.board import Board, LogRows, make_board, settle
 from rasen_serving.counts import Counts
-from rasen_serving.log import close_segments
 from rasen_serving.messages import (
     FROM_WORKER,
     MESSAGE_MAX_BYTES,
@@ -40,9 +39,11 @@ from rasen_serving.messages import (
     Revision,
     Series,
     ToWorker,
+    Wanted,
     encode,
 )
 from rasen_serving.nursery import COLD, PID, THREADLESS, WARM
+from rasen_serving.segments import close_segments
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ class Worker:
         revisions: What is live in it: endpoint → number.
         expected_to_end: Its end is no accident.
         hung: It was killed because it did not come back.
+        want: Called when somebody asks it for an endpoint that sleeps.
+        note_use: Called with the endpoints that it was asked for.
     """
 
     pid: int
@@ -93,6 +96,8 @@ class Worker:
     hung: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     how: str = ""
+    want: Callable[[str], None]
+    note_use: Callable[[list[str]], None]
     _questions: dict[tuple[str, int], asyncio.Future[Prepared | Refused]] = field(default_factory=dict)
 
     def tell(self, message: ToWorker) -> None:
@@ -123,7 +128,10 @@ class Worker:
                 question = self._questions.get((message.endpoint, message.number))
                 if question is not None and not question.done():
                     question.set_result(message)
+            case Wanted():
+                self.want(message.endpoint)
             case Beat():
+                self.note_use(message.used)
                 self.models, self.expected = message.models, message.expected
                 if self.models <= self.expected:
                     self.leaking_since = None
@@ -255,6 +263,8 @@ class Fleet:
         self._retired_rows = LogRows()
         self.lost_rows = 0
         self._listening: set[asyncio.Task[None]] = set()
+        self.want: Callable[[str], None] = lambda endpoint: None
+        self.note_use: Callable[[list[str]], None] = lambda endpoints: None
         self.blame: Callable[[set[int], str], None] = lambda suspects, how: None
 
     @property
@@ -274,7 +284,13 @@ class Fleet:
             pid = await self._nursery.bear(theirs, board)
             reader, writer = await asyncio.open_connection(sock=ours, limit=MESSAGE_MAX_BYTES)
             worker = Worker(
-                pid=pid, reader=reader, writer=writer, board=Board(board), heard_at=time.monotonic()
+                pid=pid,
+                reader=reader,
+                writer=writer,
+                board=Board(board),
+                heard_at=time.monotonic(),
+                want=self.want,
+                note_use=self.note_use,
             )
         except BaseException:
             ours.close()
@@ -317,12 +333,7 @@ class Fleet:
 
     def log_rows(self) -> LogRows:
         """Return the log counters of all workers that live or have lived."""
-        rows = [self._retired_rows, *(worker.board.read() for worker in self.workers)]
-        return LogRows(
-            answered=sum(one.answered for one in rows),
-            written=sum(one.written for one in rows),
-            dropped=sum(one.dropped for one in rows),
-        )
+        return sum((worker.board.read() for worker in self.workers), start=self._retired_rows)
 
     async def _listen(self, worker: Worker, on_end: Callable[[Worker], None] | None) -> None:
         try:
@@ -343,20 +354,20 @@ class Fleet:
         worker.how = f"{worker.how}: {status}" if worker.how else status
         worker.ended.set()
         worker.writer.close()
-        close_segments(self._spool, pid=worker.pid)
+        found_open = 0
+        try:
+            found_open = await asyncio.to_thread(close_segments, self._spool, pid=worker.pid)
+        except OSError as error:
+            logger.warning("the log of worker %d stays open until the next start: %s", worker.pid, error)
         self.workers.remove(worker)
-        rows, suspects = worker.board.read(), worker.board.suspects.read()
+        rows = settle(worker.board.read(), found_open=found_open)
+        suspects = worker.board.suspects.read()
         worker.board.close()
         # Who was killed by somebody else may have been in the middle of any model.
         if suspects and not worker.expected_to_end and (worker.hung or status != _KILLED):
             self.blame(suspects, worker.how)
         self.lost_rows += max(0, rows.pending)
-        kept = self._retired_rows
-        self._retired_rows = LogRows(
-            answered=kept.answered + rows.answered,
-            written=kept.written + rows.written,
-            dropped=kept.dropped + rows.dropped,
-        )
+        self._retired_rows += rows
         self._retired = [_merged([*self._retired, worker.series])]
 
 

@@ -97,6 +97,10 @@ class StaleModel(ModelFailed):
     """The newest row that the model was trained on is older than declared."""
 
 
+class Asleep(NothingLive):
+    """The endpoint is not in memory; it is loaded because of this request, which waits for it."""
+
+
 class Overloaded(RasenError):
     """More rows wait than will be predicted soon; trying again in a moment is right."""
 
@@ -154,6 +158,7 @@ _KINDS: dict[type[Exception], _Kind] = {
     StaleModel: _Kind(status=503, code="stale"),
     OutOfTime: _Kind(status=503, code="timeout"),
     ModelFailed: _Kind(status=503, code="model_failed"),
+    Asleep: _Kind(status=503, code="loading"),
     NothingLive: _Kind(status=503, code="not_ready"),
     AccessUnknown: _Kind(status=503, code="not_ready"),
     Overloaded: _Kind(status=503, code="overloaded"),
@@ -177,7 +182,7 @@ def status_of(error: Exception) -> int:
 def headers_of(error: Exception) -> dict[str, str]:
     """Return the headers that an error's answer has besides the usual ones."""
     match error:
-        case Overloaded() | AccessUnknown():
+        case Overloaded() | Asleep() | AccessUnknown():
             return {"Retry-After": "1"}
         case RateExceeded():
             return {"Retry-After": str(math.ceil(error.seconds))}

@@ -22,10 +22,11 @@ from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Arm, Live, Predicted, Versions
-from rasen_serving.log import Entry, PredictionLog
+from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled, outputs_of
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import OutOfTime, Quarantined, StaleModel, is_fault, status_of
+from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault, status_of
+from rasen_serving.segments import About
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ QUARANTINED = "quarantined"
 ONLY = "only"
 """Why this variant answered: there is one."""
 
+_PARKED_SECONDS = 10.0
+_MOST_PARKED = 1000
+"""So many requests, and for so long, wait for an endpoint that is being loaded."""
+
 
 class Pending:
     """A request on its way: answered, counted and logged once, by whoever comes first."""
@@ -51,6 +56,7 @@ class Pending:
         "asked",
         "columns",
         "done",
+        "endpoint",
         "key_id",
         "live",
         "reason",
@@ -59,6 +65,7 @@ class Pending:
 
     def __init__(self, service: Service, asked: Asked, done: Callable[[Answer], None]) -> None:
         self.asked = asked
+        self.endpoint = asked.endpoint
         self.done = done
         self.started = time.perf_counter()
         self.arrived = time.time()
@@ -95,20 +102,33 @@ class Service:
         self.situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self.draining = False
         self.thread = PredictionThread()
+        self.want: Callable[[str], None] = lambda endpoint: None  # a worker asks its supervisor
         self._deadlines = Deadlines()
+        self._parked: dict[str, list[Pending]] = {}
         self._complained: dict[str, float] = {}
 
     def accept_situation(self, situation: Situation) -> None:
         """Take over what the supervisor says."""
         self.situation = situation
         self.versions.waiting = situation.waiting
+        self.versions.asleep = situation.asleep
+        for endpoint in [name for name in self._parked if name not in situation.asleep]:
+            self.resume(endpoint)
         if self.log is not None:
             self.log.is_open = situation.log_open
 
     def count_refusal(self, error: Exception) -> None:
         """Count a request that was refused before it was known what it asks."""
         self.counts.add(
-            endpoint="", model="", role="", status=status_of(error), source="", reason="", rows=0, seconds=0.0
+            endpoint="",
+            model="",
+            role="",
+            revision=0,
+            status=status_of(error),
+            source="",
+            reason="",
+            rows=0,
+            seconds=0.0,
         )
 
     def address_of(self, host: str) -> str:
@@ -134,6 +154,20 @@ class Service:
         pending = Pending(self, asked, done)
         try:
             pending.key_id = self.access.admit(asked.endpoint, asked.authorization)
+        except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
+            pending.finish(error)
+            return
+        self._ask(pending)
+
+    def resume(self, endpoint: str) -> None:
+        """Go on with the requests that have waited for an endpoint, now that it is live or cannot be."""
+        for pending in self._parked.pop(endpoint, []):
+            if not pending.answered:
+                self._ask(pending)
+
+    def _ask(self, pending: Pending) -> None:
+        asked = pending.asked
+        try:
             live = pending.live = self.versions.take(asked.endpoint)
             arm = pending.arm = live.champion
             pending.reason = ONLY
@@ -164,8 +198,28 @@ class Service:
             batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
             if live.budget_seconds:
                 self._deadlines.add(pending, budget_seconds=live.budget_seconds)
+        except Asleep as error:
+            self._park(pending, error)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
             pending.finish(error)
+
+    def _park(self, pending: Pending, error: Asleep) -> None:
+        """Have a request wait until its endpoint is loaded, for a while."""
+        endpoint = pending.asked.endpoint
+        parked = self._parked.setdefault(endpoint, [])
+        if len(parked) >= _MOST_PARKED:
+            pending.finish(error)
+            return
+        if not parked:
+            self.want(endpoint)
+            asyncio.get_running_loop().call_later(_PARKED_SECONDS, self._give_up, parked, error)
+        parked.append(pending)
+
+    def _give_up(self, parked: list[Pending], error: Asleep) -> None:
+        for pending in parked:
+            pending.finish(error)
+        if parked and self._parked.get(parked[0].endpoint) is parked:
+            del self._parked[parked[0].endpoint]
 
     def finish(self, pending: Pending, outcome: Outcome) -> None:
         """Answer a request; what the model failed at, the profile answers."""
@@ -252,6 +306,7 @@ class Service:
             endpoint=asked.endpoint if known else "",
             model="" if arm is None else arm.loaded.version.run,
             role="" if arm is None else arm.role,
+            revision=0 if live is None or arm is None else live.revision.number,
             status=answer.status,
             source=source,
             reason=fell_back,
@@ -260,22 +315,34 @@ class Service:
         )
         if live is None or arm is None or predicted is None or self.log is None:
             return  # nothing was predicted: counted, not logged
+        policy = live.revision.log
+        if policy.sample < 1.0 and not is_sampled(asked.request_id, policy.sample):
+            self.log.leave_out(predicted.rows)
+            return
+        version = arm.loaded.version
         self.log.add(
             Entry(
+                about=About(
+                    endpoint=asked.endpoint,
+                    revision=live.revision.number,
+                    model=version.run,
+                    engine=arm.loaded.engine.name if source == MODEL else source,
+                    variant=arm.role,
+                    reason=f"fallback: {fell_back}" if fell_back else pending.reason,
+                    source=source,
+                    status=answer.status,
+                    data_version=version.trained_until or "",
+                ),
                 request_id=asked.request_id,
                 at=pending.arrived,
-                endpoint=asked.endpoint,
-                revision=live.revision.number,
-                model=arm.loaded.version.run,
-                engine=arm.loaded.engine.name if source == MODEL else source,
-                variant=arm.role,
-                reason=f"fallback: {fell_back}" if fell_back else pending.reason,
-                source=source,
-                status=answer.status,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                inputs=predicted.columns,
-                outputs=predicted.predictions,
+                batch_rows=predicted.batch_rows or predicted.rows,
+                inputs=inputs_of(asked, predicted.columns, exclude=policy.exclude),
+                outputs=outputs_of(asked, answer, predicted.predictions) if source else b"",
+                key_id=pending.key_id,
+                address=asked.address,
+                traceparent=asked.traceparent,
             )
         )
 

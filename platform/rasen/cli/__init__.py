@@ -22,6 +22,7 @@ from rasen.cli import (
     logs,
     notebook,
     register,
+    rollout,
     run,
     runs,
     show,
@@ -44,19 +45,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        register,
-        run,
-        runs,
-        show,
-        logs,
-        cancel,
-        compare,
-        notebook,
-        deployments,
-        keys,
-        tables,
-        up,
-        demo,
+        *(register, run, runs, show, logs, cancel, compare, notebook),
+        *(deployments, rollout, keys, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
