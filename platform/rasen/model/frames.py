@@ -39,7 +39,8 @@ class FrameBuilder:
     def build(self, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
         """Build the DataFrame from one list of JSON values a column; `date` and `datetime` objects will do too.
 
-        A nullable column that is missing is all null.
+        A nullable column that is missing is all null. Numbers may be an array each; the frame is never a view of it,
+        because a model may write into its frame, and the array is what is logged.
 
         Raises:
             InvalidInput: A column is missing or unknown, lengths differ, or a value is not of its column's type.
@@ -59,7 +60,10 @@ class FrameBuilder:
             for position, (name, convert) in enumerate(zip(names, self._converters, strict=True)):
                 block[position] = convert(columns[name])
             return pd.DataFrame(block.T, columns=self._index, copy=False)
-        arrays = {name: convert(columns[name]) for name, convert in zip(names, self._converters, strict=True)}
+        arrays = {}
+        for name, convert in zip(names, self._converters, strict=True):
+            array = convert(columns[name])
+            arrays[name] = array.copy() if array is columns[name] else array
         return pd.DataFrame(arrays, index=pd.RangeIndex(rows), copy=False)
 
     def _completed(self, columns: Mapping[str, Sequence[object]]) -> Mapping[str, Sequence[object]]:
