@@ -32,6 +32,7 @@ from rasen_serving.messages import (
     FROM_WORKER,
     MESSAGE_MAX_BYTES,
     Beat,
+    Drain,
     FromWorker,
     Prepare,
     Prepared,
@@ -47,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 5.0
 """A worker whose event loop or prediction thread is silent for so long is killed."""
+
+LEAK_SECONDS = 60.0
+"""A worker that holds a released model for so long is drained and replaced."""
 
 PREPARE_SECONDS = 10.0
 """A worker that has not prepared a revision after so long is late."""
@@ -65,6 +69,8 @@ class Worker:
         serving: Whether it accepts connections.
         series: What it has counted.
         models: How many models it holds.
+        expected: How many of them something refers to.
+        leaking_since: Since when it holds more than that, monotonic; `None` when it does not.
         revisions: What is live in it: endpoint → number.
         expected_to_end: Its end is no accident.
     """
@@ -77,6 +83,8 @@ class Worker:
     serving: bool = False
     series: list[Series] = field(default_factory=list)
     models: int = 0
+    expected: int = 0
+    leaking_since: float | None = None
     revisions: dict[str, int] = field(default_factory=dict)
     expected_to_end: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,7 +120,11 @@ class Worker:
                 if question is not None and not question.done():
                     question.set_result(message)
             case Beat():
-                self.models = message.models
+                self.models, self.expected = message.models, message.expected
+                if self.models <= self.expected:
+                    self.leaking_since = None
+                elif self.leaking_since is None:
+                    self.leaking_since = self.heard_at
                 if message.series is not None:
                     self.series = message.series
                 if message.busy_seconds >= SILENCE_SECONDS:
@@ -280,6 +292,17 @@ class Fleet:
         for worker in self.workers:
             if worker.silent_seconds > SILENCE_SECONDS:
                 worker.kill(f"it was silent for {worker.silent_seconds:.1f} s")
+
+    def replace_leaking(self) -> None:
+        """Drain a worker in which a released model does not die; somebody else takes its place."""
+        for worker in self.serving:
+            since = worker.leaking_since
+            if since is not None and time.monotonic() - since > LEAK_SECONDS:
+                worker.serving = False
+                worker.expected_to_end = True
+                worker.how = f"it held {worker.models} models, {worker.expected} were in use"
+                worker.tell(Drain())
+                return  # one at a time
 
     def totals(self) -> list[list[Series]]:
         """Return the counts of all workers that live or have lived."""

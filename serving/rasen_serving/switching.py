@@ -16,9 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
+
 from rasen.errors import ObjectNotFound, PlatformFailed, RasenError, StoreError, StoreUnavailable
 from rasen_serving.fleet import PREPARE_SECONDS, Fleet, Worker
-from rasen_serving.messages import Forget, Prepared, Refused, Revision, Switch
+from rasen_serving.messages import CHAMPION, Forget, Prepared, Refused, Revision, Switch
 from rasen_serving.revisions import Resolved, Revisions
 
 logger = logging.getLogger(__name__)
@@ -181,7 +183,7 @@ class Switching:
                 await self._keep(resolved)
                 logger.info(
                     "%s revision %d is live: model %s, %.2f s after it was seen",
-                    *(name, number, resolved.revision.run, time.monotonic() - began),
+                    *(name, number, resolved.revision.champion.run, time.monotonic() - began),
                 )
         if number in endpoint.refused:
             logger.error("%s revision %d was refused: %s", name, number, endpoint.refused[number])
@@ -219,11 +221,17 @@ class Switching:
             PlatformFailed: There was no process to try it in.
         """
         revision = resolved.revision
-        present = endpoint.revision
-        if present is None or present.manifest_sha256 != revision.manifest_sha256:
+        present = frozenset() if endpoint.revision is None else endpoint.revision.manifests
+        for variant in revision.variants:
+            if variant.version.manifest_sha256 in present:
+                continue
             async with self._retrials if revision.number in endpoint.refused else self._trials:
-                if reason := await self._try(revision):
-                    return reason
+                reason = await self._try(msgspec.structs.replace(revision, variants=[variant]))
+            if reason and variant.role == CHAMPION:
+                return reason
+            if reason:  # the champion answers for it
+                resolved = resolved.without(variant, reason)
+        revision = resolved.revision
         asked = self._fleet.serving
         outcomes = await asyncio.gather(*(worker.prepare(revision) for worker in asked))
         ready = [
