@@ -16,7 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.engine_checks import compare_engine
-from rasen.model.engines import NativeEngine, choose_engine, fit_batch_rows, fit_quick_rows, make_engines
+from rasen.model.engines import NativeEngine, choose_engines, make_engines
 from rasen.model.frames import to_values
 from rasen.model.predictions import Predictions, difference
 from rasen.model.publishing import prepare

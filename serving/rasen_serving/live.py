@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.errors import DigestMismatch, ModelFailed, NotFound
 from rasen.model import fallback
-from rasen.model.engines import Engine, choose_engine, fit_batch_rows, fit_quick_rows
+from rasen.model.engines import Engines, choose_engines
 from rasen.model.frames import to_values
-from rasen.model.loading import assemble, differing_versions
+from rasen.model.loading import assemble, check_digest, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
 from rasen.model.schema import ModelSchema
 from rasen.tracking.records import FileRecord
@@ -30,8 +30,6 @@ from rasen_serving.messages import Revision, Variant, Version
 from rasen_serving.refusals import NothingLive
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rasen_serving.asked import Asked
     from rasen_serving.batching import Batcher
 
@@ -76,16 +74,22 @@ class Loaded:
         self.schema: ModelSchema = found.schema
         self.model = found.model
         self.profile = found.profile if fallback.can_answer(found.schema.output) else None
-        self.engine: Engine = choose_engine(version.engine, self.model, self.schema)
         self.row_wise = version.row_wise
         self.batcher: Batcher | None = None  # made with the first request, on the event loop
         self.decode = RequestDecoder(self.schema).decode
-        self._warm(found.example, found.predictions)
         values = to_values(self.schema, found.example)
-        self.batch_rows = fit_batch_rows(self.engine, values) if self.row_wise else 0
-        self.quick_rows = fit_quick_rows(self.engine, values, most=self.batch_rows)
-        if self.quick_rows:
-            self.batch_rows = self.quick_rows  # the loop's turn is dearer than what a larger batch would save
+        self._check(predict(self.model, found.example, self.schema.output), found.predictions)
+        self.engines: Engines = choose_engines(
+            version.engines if self.row_wise else (),
+            self.model,
+            self.schema,
+            onnx=_read_graph(version),
+            example=values,
+        )
+        for engine in self.engines.distinct:
+            self._check(engine.predict(values), found.predictions)
+        self.batch_rows = self.engines.batch_rows if self.row_wise else 0
+        self.quick_rows = self.engines.quick_rows if self.row_wise else 0
         self.example_rows = [
             dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
         ]
@@ -98,7 +102,7 @@ class Loaded:
             InvalidInput: A value is not of its column's type.
             ModelFailed: The model raised, or answered something that its schema cannot carry.
         """
-        return to_json(self.engine.predict(columns))
+        return to_json(self.engines.predict(columns))
 
     def predict_profile(self, columns: Columns) -> list[Any]:  # Any: JSON values
         """Return what the version's profile says of each row; only if it has one."""
@@ -119,14 +123,21 @@ class Loaded:
         except ModelFailed as failure:
             return Predicted(columns=columns, rows=rows, predictions=[], failure=failure)
 
-    def _warm(self, example: pd.DataFrame, recorded: Predictions) -> None:
-        native = predict(self.model, example, self.schema.output)
-        for answers in (native, self.engine.predict(to_values(self.schema, example))):
-            found = difference(answers, recorded)
-            if found is not None:
-                raise ModelFailed(
-                    f"the answers to the published example differ from the published ones: {found}"
-                )
+    @staticmethod
+    def _check(answers: Predictions, recorded: Predictions) -> None:
+        found = difference(answers, recorded)
+        if found is not None:
+            raise ModelFailed(f"the answers to the published example differ from the published ones: {found}")
+
+
+def _read_graph(version: Version) -> bytes | None:
+    """Return the model as ONNX, if it was published as such; the very bytes that were checked are executed."""
+    file = version.files.get("onnx")
+    if file is None:
+        return None
+    data = Path(file.path).read_bytes()
+    check_digest(data, sha256=file.sha256, what="the ONNX graph")
+    return data
 
 
 class Arm:

@@ -249,7 +249,7 @@ class Service:
                 endpoint=asked.endpoint,
                 revision=live.revision.number,
                 model=arm.loaded.version.run,
-                engine=arm.loaded.engine.name if source == MODEL else source,
+                engine=arm.loaded.engines.for_rows(predicted.rows).name if source == MODEL else source,
                 variant=arm.role,
                 reason=f"fallback: {fell_back}" if fell_back else pending.reason,
                 source=source,

@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from typing_extensions import TypeIs
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
@@ -29,7 +31,8 @@ Converter = Callable[[Values], Any]
 
 NUMPY_DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}
 NUMPY_DTYPES |= {"float16", "float32", "float64"}
-_KINDS = {ColumnType.BOOL: "b", ColumnType.INT64: "iu", ColumnType.FLOAT64: "iuf"}  # NumPy's letters
+KINDS = {ColumnType.BOOL: "b", ColumnType.INT64: "iu", ColumnType.FLOAT64: "iuf"}
+"""NumPy's letters for the arrays that a column may come as."""
 
 
 def is_category(column: Column) -> bool:
@@ -64,7 +67,7 @@ def check_values(column: Column, values: Values) -> None:
     Raises:
         InvalidInput: One is not; the message names the first.
     """
-    if is_array(values) and column.type in _KINDS:
+    if is_array(values) and column.type in KINDS:
         converter(column)(values)
         return
     match column.type:
@@ -78,14 +81,17 @@ def check_values(column: Column, values: Values) -> None:
             converter(column)(values)
 
 
-def is_array(values: Values) -> TypeGuard[np.ndarray]:
+def is_array(values: Values) -> TypeIs[np.ndarray]:
     """Return whether values came as a NumPy array; asked of every column, so it imports nothing."""
     return hasattr(values, "dtype")
 
 
 def as_list(values: Values) -> Sequence[Any]:  # Any: JSON values
     """Return values as Python objects: what has no use for an array does not have to know of any."""
-    return values.tolist() if is_array(values) else values
+    if is_array(values):
+        listed: list[Any] = values.tolist()  # Any: JSON values
+        return listed
+    return values
 
 
 def _check(column: Column, values: Values, allowed: set[type], expected: str) -> None:
@@ -112,7 +118,7 @@ def _number_converter(column: Column, allowed: set[type], expected: str) -> Conv
 
     def convert(values: Values) -> Any:  # Any: a NumPy array or a masked pandas array
         if is_array(values):
-            if values.dtype.kind in _KINDS[column.type] and values.ndim == 1:
+            if values.dtype.kind in KINDS[column.type] and values.ndim == 1:
                 return _convert_array(column, values, dtype, masked=masked)
             values = values.tolist()  # objects, or not what the column is: judged one by one
         _check(column, values, allowed, expected)

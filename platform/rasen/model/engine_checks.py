@@ -47,25 +47,24 @@ def compare_engine(
     Returns:
         Where they differ, `None` when nowhere; and on how many rows they were compared.
     """
-    chooser = random.Random(0)  # noqa: S311  # the same rows each time
-    real: Values = {name: list(values[:_REAL_ROWS]) for name, values in rows.items()}
     comparison = _Comparison(NativeEngine(model, schema), engine)
-    parts = [
-        lambda: [real],
-        lambda: [_moved(real, schema, chooser)],
-        lambda: [_odd(real, schema, chooser)],
-        lambda: [threshold_rows(real, model, schema, chooser, count=_THRESHOLD_ROWS)],
-        lambda: [{name: values[:_FEW_ROWS] for name, values in real.items()}],
-        lambda: _single_rows(real, schema),
-    ]
-    for make in parts:
-        for part in make():
-            found = comparison.compare(part)
-            if found is not None:
-                return found, comparison.compared
+    for part in _parts({name: list(values[:_REAL_ROWS]) for name, values in rows.items()}, model, schema):
+        found = comparison.compare(part)
+        if found is not None:
+            return found, comparison.compared
     if not comparison.compared:
         return "the model answers none of the rows to compare on", 0
     return None, comparison.compared
+
+
+def _parts(real: Values, model: object, schema: ModelSchema) -> Iterator[Values]:
+    chooser = random.Random(0)  # noqa: S311  # the same rows each time
+    yield real
+    yield _moved(real, schema, chooser)
+    yield _odd(real, schema, chooser)
+    yield threshold_rows(real, model, schema, chooser, count=_THRESHOLD_ROWS)
+    yield {name: values[:_FEW_ROWS] for name, values in real.items()}
+    yield from _single_rows(real, schema)
 
 
 class _Comparison:
@@ -92,7 +91,9 @@ class _Comparison:
                     for part in (slice(half), slice(half, None))
                 )
                 return self.compare(first) or self.compare(second)
-            if type(expected) is type(given) or count > 1:
+            if count > 1 or any(
+                isinstance(expected, kind) and isinstance(given, kind) for kind in (InvalidInput, ModelFailed)
+            ):
                 return None
         else:
             self.compared += count

@@ -6,22 +6,23 @@ One thread and no spinning, because a worker has many models and one core.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rasen.data.columns import ColumnType
 from rasen.errors import ModelFailed
-from rasen.model.conversion import as_list, check_values, converter
+from rasen.model.conversion import Values, as_list, check_values
+from rasen.model.matrices import MatrixBuilder, to_rows
 from rasen.model.onnx_conversion import ROWS_INPUT
 from rasen.model.predictions import Predictions, normalise
-from rasen.model.schema import Column, ModelSchema
+from rasen.model.schema import ModelSchema
 
 if TYPE_CHECKING:
     import numpy as np
 
 _ERRORS_ONLY = 3  # ONNX Runtime's level of severity
-_DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64"}
-_TEXT = "tensor(string)"
+_SINGLE = "tensor(float)"
+_DTYPES = {_SINGLE: "float32", "tensor(double)": "float64", "tensor(int64)": "int64"}
 
 
 class OnnxEngine:
@@ -44,58 +45,52 @@ class OnnxEngine:
         self._session: Any = session  # Any: its own stubs leave most open
         self._result = [session.get_outputs()[0].name]
         self._inputs = {given.name: str(given.type) for given in session.get_inputs()}
-        self._schema = schema
+        self._output = schema.output
         self._first = schema.names[0]
-        self._converters = [converter(column) for column in schema.inputs]
-        self._rounds = self._inputs.get(ROWS_INPUT) == "tensor(float)"
-        self._narrow = any(kind == "tensor(float)" for kind in self._inputs.values())
+        self._is_matrix = ROWS_INPUT in self._inputs
+        numeric = [column for column in schema.inputs if column.type is not ColumnType.STRING]
+        self._numbers = MatrixBuilder(numeric)
+        self._fed = [
+            (position, column.name, _DTYPES[self._inputs[column.name]])
+            for position, column in enumerate(numeric)
+            if column.name in self._inputs
+        ]
+        self._texts = [column for column in schema.inputs if column.type is ColumnType.STRING]
 
-    def predict(self, columns: Mapping[str, Sequence[object]]) -> Predictions:
+    def predict(self, columns: Mapping[str, Values]) -> Predictions:
         """Predict the rows of `columns`."""
         rows = len(columns[self._first])
-        feed = (
-            {ROWS_INPUT: self._matrix(columns, rows)}
-            if ROWS_INPUT in self._inputs
-            else self._tensors(columns, rows)
-        )
+        numbers = self._numbers.build(columns, rows)
+        feed = {ROWS_INPUT: self._matrix(numbers)} if self._is_matrix else self._tensors(columns, numbers)
         try:
             (answer,) = self._session.run(self._result, feed)
         except Exception as error:  # the boundary to a library
             raise ModelFailed(f"the model raised {type(error).__name__}: {error}") from error
-        if answer.dtype.kind == "i" and self._schema.output.type is ColumnType.BOOL:
+        if answer.dtype.kind == "i" and self._output.type is ColumnType.BOOL:
             answer = answer != 0  # converters know no classes of true and false
-        return normalise(answer, rows=rows, output=self._schema.output)
+        return normalise(answer, rows=rows, output=self._output)
 
-    def _matrix(self, columns: Mapping[str, Sequence[object]], rows: int) -> np.ndarray:
+    def _matrix(self, numbers: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        schema = self._schema
-        matrix = np.empty((rows, len(schema.inputs)), dtype=_DTYPES[self._inputs[ROWS_INPUT]])
-        with np.errstate(over="ignore"):  # refused below
-            for position, (name, convert) in enumerate(zip(schema.names, self._converters, strict=True)):
-                matrix[:, position] = convert(columns[name])
-        if self._rounds and np.isinf(matrix).any():
+        matrix = to_rows(numbers, _DTYPES[self._inputs[ROWS_INPUT]])
+        if self._inputs[ROWS_INPUT] == _SINGLE and np.isinf(matrix).any():
             raise ModelFailed("a value is too large for single precision, in which the model compares")
         return matrix
 
-    def _tensors(self, columns: Mapping[str, Sequence[object]], rows: int) -> dict[str, np.ndarray]:
-        feed = {}
-        for column, convert in zip(self._schema.inputs, self._converters, strict=True):
-            tensor = self._tensor(column, columns[column.name], convert)
-            if tensor is not None:
-                feed[column.name] = tensor.reshape(rows, 1)
-        return feed
-
-    def _tensor(self, column: Column, values: Any, convert: Any) -> np.ndarray | None:  # Any: see conversion
+    def _tensors(self, columns: Mapping[str, Values], numbers: np.ndarray) -> dict[str, np.ndarray]:
         import numpy as np
 
-        kind = self._inputs.get(column.name)
-        if kind == _TEXT:
-            values = as_list(values)
-            check_values(column, values)
-            return np.array(values, dtype=object)
-        array = convert(values)  # also of a column without use, which is refused here as everywhere
-        return None if kind is None else np.asarray(array, dtype=_DTYPES[kind])
+        feed: dict[str, np.ndarray] = {
+            name: numbers[position].astype(dtype, copy=False).reshape(-1, 1)
+            for position, name, dtype in self._fed
+        }
+        for column in self._texts:
+            values = as_list(columns[column.name])
+            check_values(column, values)  # also of a column without use, which is refused here as everywhere
+            if column.name in self._inputs:
+                feed[column.name] = np.array(values, dtype=object).reshape(-1, 1)
+        return feed
 
 
 def make_onnx_engine(data: bytes, schema: ModelSchema) -> OnnxEngine | None:

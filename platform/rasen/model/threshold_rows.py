@@ -170,7 +170,8 @@ class _Search:
         if self._ensemble.rounded:
             values = values.astype(np.float32)
         values = values.astype(np.float64)
-        return values < thresholds if self._ensemble.strict else values <= thresholds
+        left: np.ndarray = values < thresholds if self._ensemble.strict else values <= thresholds
+        return left
 
 
 def _range(column: Column, values: Sequence[Any]) -> tuple[float, float, bool] | None:  # Any: JSON numbers
