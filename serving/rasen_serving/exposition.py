@@ -114,7 +114,14 @@ def _revisions(switching: Switching) -> Iterator[Metric]:
             live.add_metric([name], revision.number)
         newest.add_metric([name], endpoint.newest)
         refused.add_metric([name], int(endpoint.newest in endpoint.refused))
-    yield from (info, live, newest, refused)
+    quarantined = GaugeMetricFamily(
+        "rasen_serving_quarantined",
+        "1 for each model that is not executed any more, because it has ended its process again.",
+        labels=["manifest"],
+    )
+    for manifest in switching.quarantine.runs:
+        quarantined.add_metric([manifest[:12]], 1)
+    yield from (info, live, newest, refused, quarantined)
 
 
 def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> Iterator[Metric]:

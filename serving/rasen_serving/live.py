@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.errors import DigestMismatch, ModelFailed, NotFound
 from rasen.model import fallback
-from rasen.model.engines import Engines, choose_engines
+from rasen.model.engines import Engines, choose_engines, only_native
 from rasen.model.frames import to_values
 from rasen.model.loading import assemble, check_digest, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
@@ -28,8 +28,11 @@ from rasen.tracking.records import FileRecord
 from rasen_serving.decode import Columns, RequestDecoder
 from rasen_serving.messages import Revision, Variant, Version
 from rasen_serving.refusals import NothingLive
+from rasen_serving.suspects import token_of, unwatched
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from rasen_serving.asked import Asked
     from rasen_serving.batching import Batcher
 
@@ -70,26 +73,21 @@ class Loaded:
             },
             version.schema,
             lambda file: paths[file.key].read_bytes(),
+            unpickled=not version.quarantined,
         )
         self.schema: ModelSchema = found.schema
         self.model = found.model
+        self.suspects = unwatched()
+        self._token = token_of(version.manifest_sha256)
         self.profile = found.profile if fallback.can_answer(found.schema.output) else None
         self.row_wise = version.row_wise
         self.batcher: Batcher | None = None  # made with the first request, on the event loop
         self.decode = RequestDecoder(self.schema).decode
         values = to_values(self.schema, found.example)
-        self._check(predict(self.model, found.example, self.schema.output), found.predictions)
-        self.engines: Engines = choose_engines(
-            version.engines if self.row_wise else (),
-            self.model,
-            self.schema,
-            onnx=_read_graph(version),
-            example=values,
-        )
-        for engine in self.engines.distinct:
-            self._check(engine.predict(values), found.predictions)
-        self.batch_rows = self.engines.batch_rows if self.row_wise else 0
-        self.quick_rows = self.engines.quick_rows if self.row_wise else 0
+        self.engines: Engines = only_native(self.model, self.schema)
+        self.batch_rows = self.quick_rows = 0
+        if not version.quarantined:
+            self._fit(version, found.example, found.predictions, values)
         self.example_rows = [
             dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
         ]
@@ -102,7 +100,11 @@ class Loaded:
             InvalidInput: A value is not of its column's type.
             ModelFailed: The model raised, or answered something that its schema cannot carry.
         """
-        return to_json(self.engines.predict(columns))
+        self.suspects.enter(self._token)
+        try:
+            return to_json(self.engines.predict(columns))
+        finally:
+            self.suspects.leave()
 
     def predict_profile(self, columns: Columns) -> list[Any]:  # Any: JSON values
         """Return what the version's profile says of each row; only if it has one."""
@@ -122,6 +124,22 @@ class Loaded:
             return Predicted(columns=columns, rows=rows, predictions=self.predict(columns))
         except ModelFailed as failure:
             return Predicted(columns=columns, rows=rows, predictions=[], failure=failure)
+
+    def _fit(
+        self, version: Version, example: pd.DataFrame, recorded: Predictions, values: dict[str, list[object]]
+    ) -> None:
+        """Compare with the published example, and measure what executes the model and in how large batches."""
+        self._check(predict(self.model, example, self.schema.output), recorded)
+        self.engines = choose_engines(
+            version.engines if self.row_wise else (),
+            self.model,
+            self.schema,
+            onnx=_read_graph(version),
+            example=values,
+            answers=recorded,
+        )
+        if self.row_wise:
+            self.batch_rows, self.quick_rows = self.engines.batch_rows, self.engines.quick_rows
 
     @staticmethod
     def _check(answers: Predictions, recorded: Predictions) -> None:
@@ -159,7 +177,7 @@ class Live:
     def __init__(self, revision: Revision, loaded: Mapping[str, Loaded]) -> None:
         self.revision = revision
         self.arms = [
-            Arm(variant, loaded[variant.version.manifest_sha256], revision) for variant in revision.variants
+            Arm(variant, loaded[variant.version.identity], revision) for variant in revision.variants
         ]
         self.champion = self.arms[0]
         self.falls_back = frozenset(revision.fallback.on)
@@ -167,12 +185,12 @@ class Live:
 
     @property
     def loaded(self) -> dict[str, Loaded]:
-        """The versions, by the digest of their manifest."""
-        return {arm.loaded.version.manifest_sha256: arm.loaded for arm in self.arms}
+        """The versions, by their identity."""
+        return {arm.loaded.version.identity: arm.loaded for arm in self.arms}
 
 
 def load(revision: Revision, present: Mapping[str, Loaded] | None = None) -> Live:
-    """Load, check and warm what a revision needs beside the versions that are `present`, by manifest digest.
+    """Load, check and warm what a revision needs beside the versions that are `present`, by their identity.
 
     Raises:
         DigestMismatch: The cached bytes are not the verified ones; nothing was unpickled.
@@ -181,9 +199,8 @@ def load(revision: Revision, present: Mapping[str, Loaded] | None = None) -> Liv
     """
     loaded = dict(present or {})
     for variant in revision.variants:
-        digest = variant.version.manifest_sha256
-        if digest not in loaded:
-            loaded[digest] = _load(variant.version)
+        if variant.version.identity not in loaded:
+            loaded[variant.version.identity] = _load(variant.version)
     return Live(revision, loaded)
 
 
@@ -219,6 +236,7 @@ class Versions:
     def __init__(self) -> None:
         self.live: dict[str, Live] = {}
         self.waiting: dict[str, str] = {}
+        self.suspects = unwatched()  # a worker's own come with its board
         self._prepared: dict[tuple[str, int], Live] = {}
         self._previous: dict[str, tuple[Live, float]] = {}
         self._models: list[weakref.ref[Any]] = []  # Any: whatever an analyst published
@@ -233,7 +251,9 @@ class Versions:
     def expected(self) -> int:
         """How many models there should be: those that something here refers to."""
         held = [*self.live.values(), *self._prepared.values(), *(live for live, _ in self._previous.values())]
-        return len({id(arm.loaded.model) for live in held for arm in live.arms})
+        return len(
+            {id(arm.loaded) for live in held for arm in live.arms if not arm.loaded.version.quarantined}
+        )
 
     @property
     def names(self) -> list[str]:
@@ -256,13 +276,16 @@ class Versions:
         raise NotFound(f"there is no endpoint {endpoint[:100]!r}; endpoints: {known}")
 
     def loaded(self, endpoint: str) -> dict[str, Loaded]:
-        """Return the endpoint's versions that are in memory, live or kept, by the digest of their manifest."""
+        """Return the endpoint's versions that are in memory, live or kept, by their identity."""
         previous, live = self._previous.get(endpoint), self.live.get(endpoint)
         return (previous[0].loaded if previous else {}) | (live.loaded if live else {})
 
     def keep(self, live: Live) -> None:
         """Keep a loaded revision until the supervisor says what becomes of it."""
         for arm in live.arms:
+            arm.loaded.suspects = self.suspects
+            if arm.loaded.version.quarantined:
+                continue
             # An object that cannot be referred to weakly is counted by what holds it.
             watched = arm.loaded.model if hasattr(arm.loaded.model, "__weakref__") else arm.loaded
             if all(model() is not watched for model in self._models):
@@ -273,7 +296,7 @@ class Versions:
         """Let a prepared revision answer from now on; the one before is kept for a while."""
         replaced = self.live.get(endpoint)
         self.live[endpoint] = self._prepared.pop((endpoint, number))
-        if replaced is not None and replaced.revision.manifests - self.live[endpoint].revision.manifests:
+        if replaced is not None and replaced.revision.identities - self.live[endpoint].revision.identities:
             self._previous[endpoint] = (replaced, time.monotonic() + KEEP_SECONDS)
 
     def forget(self, endpoint: str, number: int) -> None:

@@ -39,6 +39,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         published_at: When the run published, ISO 8601.
         row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
         engines: What may execute the model besides itself, found equal to it when the run was qualified.
+        quarantined: Why the model itself may not be executed here, `""` when it may.
     """
 
     run: str
@@ -54,6 +55,12 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     published_at: str
     row_wise: bool = False
     engines: tuple[str, ...] = ()
+    quarantined: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What is equal for versions that are loaded alike."""
+        return f"{self.manifest_sha256}{'!' if self.quarantined else ''}"
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +119,9 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         return self.variants[0].version
 
     @property
-    def manifests(self) -> frozenset[str]:
-        """The digests of all its versions' manifests."""
-        return frozenset(variant.version.manifest_sha256 for variant in self.variants)
+    def identities(self) -> frozenset[str]:
+        """What its versions are told apart by."""
+        return frozenset(variant.version.identity for variant in self.variants)
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag=True):

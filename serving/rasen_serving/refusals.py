@@ -76,6 +76,10 @@ class OutOfTime(ModelFailed):
     """The model did not answer within its time budget."""
 
 
+class Quarantined(ModelFailed):
+    """The version was taken out of service, because it has ended or hung its process more than once."""
+
+
 class StaleModel(ModelFailed):
     """The newest row that the model was trained on is older than declared."""
 
@@ -99,6 +103,7 @@ _KINDS: dict[type[Exception], _Kind] = {
     WrongContentType: _Kind(status=415, code="unsupported_content_type"),
     InvalidRows: _Kind(status=422, code="invalid_input"),
     CallerGone: _Kind(status=499, code="caller_gone"),
+    Quarantined: _Kind(status=503, code="quarantined"),
     StaleModel: _Kind(status=503, code="stale"),
     OutOfTime: _Kind(status=503, code="timeout"),
     ModelFailed: _Kind(status=503, code="model_failed"),

@@ -75,6 +75,23 @@ class Resolved:
             left_out=self.left_out | {variant.version.run: reason},
         )
 
+    def profile_only(self, reason: str) -> Resolved:
+        """Return the same with the champion's profile answering for it, because it may not be executed."""
+        champion = self.revision.variants[0]
+        version = msgspec.structs.replace(champion.version, quarantined=reason)
+        variants = [msgspec.structs.replace(champion, version=version)]
+        return Resolved(
+            revision=msgspec.structs.replace(self.revision, variants=variants, rollout=None),
+            records=self.records,
+            left_out=self.left_out,
+        )
+
+    def describe(self) -> str:
+        """Name what answers, in a sentence."""
+        champion = self.revision.champion
+        who = f"the profile of {champion.run}" if champion.quarantined else f"model {champion.run}"
+        return f"{who} (revision {self.revision.number})"
+
 
 class Revisions:
     """Reads ledgers and manifests, and keeps what a start without the store needs.

@@ -24,7 +24,7 @@ from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import OutOfTime, StaleModel, is_fault
+from rasen_serving.refusals import OutOfTime, Quarantined, StaleModel, is_fault
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MODEL, PROFILE = "model", "profile"
+QUARANTINED = "quarantined"
 ONLY = "only"
 """Why this variant answered: there is one."""
 
@@ -136,6 +137,8 @@ class Service:
             except NotFast:
                 columns = None
             pending.columns = columns
+            if loaded.version.quarantined:
+                raise Quarantined(loaded.version.quarantined)
             if pending.arrived >= arm.stale_at:
                 raise StaleModel(
                     f"the model's newest training row, {loaded.version.trained_until}, is older than declared"
@@ -200,13 +203,17 @@ class Service:
                 why = "timeout"
             case StaleModel():
                 why = "stale"
+            case Quarantined():
+                why = QUARANTINED
             case AnswerNotFinite():
                 why = "nan"
             case _:
                 why = "error"
-        if pending.arm.loaded.profile is None or why not in pending.live.falls_back:
+        if pending.arm.loaded.profile is None:
             return ""
-        if why != "stale":  # that is told once, when the model is loaded
+        if why not in pending.live.falls_back and why != QUARANTINED:
+            return ""
+        if why not in ("stale", QUARANTINED):  # such were told once, not with each request
             self._complain(pending.asked.endpoint, pending.asked.request_id, error)
         return why
 

@@ -107,6 +107,7 @@ class Worker:
         self._versions = kit.service.versions
         self._counts = kit.service.counts
         self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
+        self._versions.suspects = board.suspects
         self._server = _Server(kit.config)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -150,7 +151,7 @@ class Worker:
         endpoint, number = revision.endpoint, revision.number
         try:
             present = self._versions.loaded(endpoint)
-            if revision.manifests <= present.keys():
+            if revision.identities <= present.keys():
                 live = load(revision, present)
             else:
                 live = await asyncio.get_running_loop().run_in_executor(self._loader, load, revision, present)

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rasen.data.columns import ColumnType
-from rasen.errors import ModelFailed
+from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.conversion import Values, as_list
 from rasen.model.frames import FrameBuilder
-from rasen.model.predictions import Predictions, predict
+from rasen.model.predictions import Predictions, difference, predict
 from rasen.model.schema import ModelSchema
 
 logger = logging.getLogger(__name__)
@@ -103,11 +103,6 @@ class Engines:
     _begins: list[int]  # from how many rows each is the quickest
     _chosen: list[Engine]
 
-    @property
-    def distinct(self) -> tuple[Engine, ...]:
-        """The engines that are in use, each once."""
-        return tuple({id(engine): engine for engine in self._chosen}.values())
-
     def for_rows(self, rows: int) -> Engine:
         """Return the engine for a batch of so many rows."""
         return self._chosen[bisect_right(self._begins, rows) - 1]
@@ -122,6 +117,12 @@ class Engines:
         return self.for_rows(len(next(iter(columns.values())))).predict(columns)
 
 
+def only_native(model: object, schema: ModelSchema) -> Engines:
+    """Return the model itself as its only engine, unmeasured, for one that is not to be executed to find out."""
+    native = NativeEngine(model, schema)
+    return Engines(names=(native.name,), batch_rows=0, quick_rows=0, _begins=[0], _chosen=[native])
+
+
 def choose_engines(
     names: Collection[str],
     model: object,
@@ -129,17 +130,22 @@ def choose_engines(
     *,
     onnx: bytes | None = None,
     example: Columns,
+    answers: Predictions | None = None,
 ) -> Engines:
     """Measure the engines that may execute a model, in less than half a second each.
 
+    What cannot be made here, or answers the example otherwise, is left out with a warning: the libraries may be of
+    other versions than where the engines were compared with the model.
+
     Args:
-        names: Those that the qualification found equal; what cannot be made here is left out.
+        names: Those that the qualification found equal.
         model: The model itself, which may always execute.
         schema: Its contract.
         onnx: The graph that it was converted to, its digest checked.
         example: Rows that the model answers: one list of JSON values a column.
+        answers: What it answers to them, if that is to be checked.
     """
-    allowed = [*_allowed(names, model, schema, onnx), NativeEngine(model, schema)]
+    allowed = [*_allowed(names, model, schema, onnx, example, answers), NativeEngine(model, schema)]
     sample = _vary(example, schema)
     costs = [_measure(engine, sample) for engine in allowed]
     begins, chosen = _quickest(allowed, costs)
@@ -156,7 +162,14 @@ def choose_engines(
     )
 
 
-def _allowed(names: Collection[str], model: object, schema: ModelSchema, onnx: bytes | None) -> list[Engine]:
+def _allowed(
+    names: Collection[str],
+    model: object,
+    schema: ModelSchema,
+    onnx: bytes | None,
+    example: Columns,
+    answers: Predictions | None,
+) -> list[Engine]:
     if not names:
         return []
     try:
@@ -164,7 +177,23 @@ def _allowed(names: Collection[str], model: object, schema: ModelSchema, onnx: b
     except ModelFailed as error:  # another version of ONNX Runtime than the one that it was compared with
         logger.warning("the converted model is not used: %s", error)
         made = make_engines(model, schema)
-    return [engine for engine in made if engine.name in names]
+    return [
+        engine
+        for engine in made
+        if engine.name in names and (answers is None or _agrees(engine, example, answers))
+    ]
+
+
+def _agrees(engine: Engine, example: Columns, answers: Predictions) -> bool:
+    try:
+        differs = difference(engine.predict(example), answers)
+    except (ModelFailed, InvalidInput) as error:
+        differs = str(error)
+    if differs is not None:
+        logger.warning(
+            "the engine %r is not used: it answers the published example otherwise: %s", engine.name, differs
+        )
+    return differs is None
 
 
 def _quickest(engines: Sequence[Engine], costs: Sequence[Sequence[float]]) -> tuple[list[int], list[Engine]]:
