@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 Columns = Mapping[str, Values]
 
 _MEASURED_ROWS = (1, 10, 100, 1000)
-_SIZE_SECONDS = 0.1  # how long one size may be measured: all of them take less than half a second an engine
+_SIZE_SECONDS = 0.02  # for so long one size is measured again
 _REPEATS = 5
 _NOT_COMPILED = 1.2  # what a call outside the event loop costs more
 _SLOW_SECONDS = 0.05
@@ -132,7 +132,7 @@ def choose_engines(
     example: Columns,
     answers: Predictions | None = None,
 ) -> Engines:
-    """Measure the engines that may execute a model, in less than half a second each.
+    """Measure the engines that may execute a model, each for some tens of milliseconds.
 
     What cannot be made here, or answers the example otherwise, is left out with a warning: the libraries may be of
     other versions than where the engines were compared with the model.
@@ -147,7 +147,8 @@ def choose_engines(
     """
     allowed = [*_allowed(names, model, schema, onnx, example, answers), NativeEngine(model, schema)]
     sample = _vary(example, schema)
-    costs = [_measure(engine, sample) for engine in allowed]
+    # Nobody knows what a model itself makes of other values than it was published with.
+    costs = [_measure(engine, sample if engine.quick else example) for engine in allowed]
     begins, chosen = _quickest(allowed, costs)
     most = _fit_batch_rows(costs[allowed.index(chosen[-1])])
     # Up to where the first engine begins that is not compiled, the event loop may wait.
@@ -218,20 +219,17 @@ def _quickest(engines: Sequence[Engine], costs: Sequence[Sequence[float]]) -> tu
 def _measure(engine: Engine, sample: Columns) -> list[float]:
     """Return how many seconds a call takes for each of the measured numbers of rows, at best.
 
-    What is too slow to be measured, or fails, is taken to cost as much a row as the size before.
+    After a size that is slow, or that fails, more rows are taken to cost as much each.
     """
     costs: list[float] = []
-    before = 0
-    for rows in _MEASURED_ROWS:
-        expected = costs[-1] * rows / before if costs else 0.0
-        if expected > _SIZE_SECONDS:
-            costs.append(expected)
-        else:
-            try:
-                costs.append(_seconds(engine, take_rows(sample, rows)))
-            except ModelFailed:  # it answered its example, so this is a matter of its mood
-                costs.append(expected or _SLOW_SECONDS)
-        before = rows
+    for size, rows in enumerate(_MEASURED_ROWS):
+        if costs and costs[-1] > _SLOW_SECONDS:
+            costs.append(costs[-1] * rows / _MEASURED_ROWS[size - 1])
+            continue
+        try:
+            costs.append(_seconds(engine, take_rows(sample, rows)))
+        except ModelFailed:  # it answered its example, so this is a matter of its mood
+            costs.append(2 * _SLOW_SECONDS)
     return costs
 
 

@@ -22,6 +22,8 @@ from rasen.model.trees import Ensemble, read_trees
 ROWS_INPUT = "rasen_rows"
 """The input of a graph that takes all columns as one matrix, in the schema's order."""
 RESULT = "rasen_prediction"
+WANTS_FINITE = "rasen_wants_finite"
+"""Noted in a graph whose model refuses what is infinite in single precision, as scikit-learn's trees do."""
 MOST_BYTES = 64_000_000
 CONVERSION_SECONDS = 20.0
 
@@ -40,11 +42,8 @@ class _TookTooLong(BaseException):
 
 
 def convert_to_onnx(
-    model: Any,
-    schema: ModelSchema,
-    *,
-    seconds: float = CONVERSION_SECONDS,  # Any: whatever was published
-) -> bytes | None:
+    model: Any, schema: ModelSchema, *, seconds: float = CONVERSION_SECONDS
+) -> bytes | None:  # Any: whatever was published
     """Return the graph, or `None` when nobody knows how to convert such a model.
 
     Args:
@@ -82,11 +81,27 @@ def convert_to_onnx(
 
 def _steps(model: Any) -> list[Any] | None:  # Any: whatever was published
     """Return the parts of a pipeline, or the model as the only one; `None` when one is not of a library known here."""
-    steps = [step for _, step in model.steps] if _is(model, "Pipeline") else [model]
-    known = ("sklearn.", "xgboost.sklearn")
-    if not all(step == "passthrough" or type(step).__module__.startswith(known) for step in steps):
+    steps = _chain(model)
+    if not all(map(_is_known, steps)):
         return None
     return [step for step in steps[:-1] if step != "passthrough"] + steps[-1:]
+
+
+def _chain(part: Any) -> list[Any]:  # Any: likewise
+    return [step for _, step in part.steps] if _is(part, "Pipeline") else [part]
+
+
+def _is_known(part: Any) -> bool:  # Any: likewise
+    """Return whether a part and those inside it are of a library, and none of them calls what an analyst wrote."""
+    if isinstance(part, str):  # "passthrough", "drop"
+        return True
+    if not type(part).__module__.startswith(("sklearn.", "xgboost.sklearn")):
+        return False
+    if _is(part, "FunctionTransformer"):
+        return part.func is None
+    if _is(part, "ColumnTransformer"):
+        return all(_is_known(inner) for _, inner, _ in part.transformers_)
+    return not _is(part, "Pipeline") or all(map(_is_known, _chain(part)))
 
 
 def _is(part: object, *names: str) -> bool:
@@ -119,7 +134,16 @@ def _convert(model: Any, steps: list[Any], schema: ModelSchema) -> bytes | None:
     graph = _by_skl2onnx(before, steps[:-1], schema)
     if graph is None:
         return None
-    return _serialized(_with_trees(graph, ensemble))
+    # scikit-learn's trees read a sparse matrix as the dense one that it stands for; XGBoost's do not.
+    sparse = ensemble.single and _is_sparse(steps[-2])
+    return _serialized(_with_trees(graph, ensemble, zero_is_missing=sparse))
+
+
+def _is_sparse(transformer: Any) -> bool:  # Any: of scikit-learn
+    """Return whether a transformer hands a sparse matrix on."""
+    if _is(transformer, "ColumnTransformer"):
+        return bool(transformer.sparse_output_)
+    return _is(transformer, "OneHotEncoder") and bool(transformer.sparse_output)
 
 
 def _feature_names(estimator: Any, schema: ModelSchema) -> tuple[str, ...]:  # Any: of the libraries
@@ -169,7 +193,7 @@ def _encoded_columns(compose: Any) -> set[str]:  # Any: of scikit-learn
     """Return the columns whose values are looked up, so that whole numbers have to stay whole."""
     encoded: set[str] = set()
     for _, part, names in compose.transformers_:
-        first = part.steps[0][1] if _is(part, "Pipeline") else part
+        first = _chain(part)[0]
         if _is(first, *_ENCODERS) and not isinstance(names, str):
             encoded |= {name for name in names if isinstance(name, str)}
     return encoded
@@ -183,17 +207,23 @@ def _bare_trees(ensemble: Ensemble) -> Any:  # Any: as above
     kind = TensorProto.FLOAT if ensemble.rounded else TensorProto.DOUBLE
     rows = helper.make_tensor_value_info(ROWS_INPUT, kind, [None, ensemble.features])
     nodes = tree_nodes(ensemble, ROWS_INPUT, RESULT)
-    return _finished(helper.make_graph(nodes, "rasen", [rows], [_result(ensemble)]), [])
+    model = _finished(helper.make_graph(nodes, "rasen", [rows], [_result(ensemble)]), [])
+    if ensemble.rounded and not ensemble.single:
+        helper.set_model_props(model, {WANTS_FINITE: "true"})
+    return model
 
 
-def _with_trees(model: Any, ensemble: Ensemble) -> Any:  # Any: as above
+def _with_trees(model: Any, ensemble: Ensemble, *, zero_is_missing: bool) -> Any:  # Any: as above
     """Return the graph of the transformers with the trees behind it."""
     from onnx import helper
 
     from rasen.model.onnx_trees import tree_nodes
 
     graph = model.graph
-    nodes = [*graph.node, *tree_nodes(ensemble, graph.output[0].name, RESULT)]
+    nodes = [
+        *graph.node,
+        *tree_nodes(ensemble, graph.output[0].name, RESULT, zero_is_missing=zero_is_missing),
+    ]
     whole = helper.make_graph(nodes, "rasen", list(graph.input), [_result(ensemble)], list(graph.initializer))
     return _finished(whole, list(model.opset_import))
 
@@ -202,7 +232,8 @@ def _result(ensemble: Ensemble) -> Any:  # Any: as above
     from onnx import TensorProto, helper
 
     if ensemble.classes is None:
-        kind = TensorProto.FLOAT if ensemble.single else TensorProto.DOUBLE
+        single = ensemble.single and ensemble.link == "identity"
+        kind = TensorProto.FLOAT if single else TensorProto.DOUBLE
         return helper.make_tensor_value_info(RESULT, kind, [None, 1])
     kinds = {"b": TensorProto.BOOL, "i": TensorProto.INT64, "u": TensorProto.INT64}
     kind = kinds.get(ensemble.classes.dtype.kind, TensorProto.STRING)

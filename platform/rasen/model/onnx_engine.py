@@ -13,7 +13,7 @@ from rasen.data.columns import ColumnType
 from rasen.errors import ModelFailed
 from rasen.model.conversion import Values, as_list, check_values
 from rasen.model.matrices import MatrixBuilder, to_rows
-from rasen.model.onnx_conversion import ROWS_INPUT
+from rasen.model.onnx_conversion import ROWS_INPUT, WANTS_FINITE
 from rasen.model.predictions import Predictions, normalise
 from rasen.model.schema import ModelSchema
 
@@ -47,6 +47,7 @@ class OnnxEngine:
         self._inputs = {given.name: str(given.type) for given in session.get_inputs()}
         self._output = schema.output
         self._first = schema.names[0]
+        self._wants_finite = WANTS_FINITE in session.get_modelmeta().custom_metadata_map
         self._is_matrix = ROWS_INPUT in self._inputs
         numeric = [column for column in schema.inputs if column.type is not ColumnType.STRING]
         self._numbers = MatrixBuilder(numeric)
@@ -74,7 +75,7 @@ class OnnxEngine:
         import numpy as np
 
         matrix = to_rows(numbers, _DTYPES[self._inputs[ROWS_INPUT]])
-        if self._inputs[ROWS_INPUT] == _SINGLE and np.isinf(matrix).any():
+        if self._wants_finite and np.isinf(matrix).any():
             raise ModelFailed("a value is too large for single precision, in which the model compares")
         return matrix
 

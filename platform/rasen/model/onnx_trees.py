@@ -70,8 +70,17 @@ class _Arrays:
         self.parts.setdefault(name, []).append(array)
 
 
-def tree_nodes(ensemble: Ensemble, source: str, result: str) -> list[Any]:  # Any: onnx has no types
-    """Return the nodes that compute from the matrix `source` (any float type) the answers `result`, one a row."""
+def tree_nodes(
+    ensemble: Ensemble, source: str, result: str, *, zero_is_missing: bool = False
+) -> list[Any]:  # Any: onnx has no types
+    """Return the nodes that compute from the matrix `source` (any float type) the answers `result`, one a row.
+
+    Args:
+        ensemble: The trees.
+        source: The name of the matrix.
+        result: The name of the answers.
+        zero_is_missing: Whether the trees get the matrix as a sparse one and take what it leaves out for missing.
+    """
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
@@ -82,6 +91,15 @@ def tree_nodes(ensemble: Ensemble, source: str, result: str) -> list[Any]:  # An
         nodes.append(helper.make_node("Cast", [source], ["trees_rounded"], to=TensorProto.FLOAT))
         source = "trees_rounded"
     nodes.append(helper.make_node("Cast", [source], ["trees_rows"], to=number))
+    rows = "trees_rows"
+    if zero_is_missing:
+        nodes += [
+            _constant("trees_zero", np.array(0, dtype=dtype)),
+            _constant("trees_missing", np.array(np.nan, dtype=dtype)),
+            helper.make_node("Equal", [rows, "trees_zero"], ["trees_left_out"]),
+            helper.make_node("Where", ["trees_left_out", "trees_missing", rows], ["trees_sparse_rows"]),
+        ]
+        rows = "trees_sparse_rows"
     arrays = _flatten(ensemble)
     together = {name: np.concatenate(parts) for name, parts in arrays.parts.items()}
     mode = np.full(arrays.inner, _LESS if ensemble.strict else _LESS_OR_EQUAL, dtype=np.uint8)
@@ -89,7 +107,7 @@ def tree_nodes(ensemble: Ensemble, source: str, result: str) -> list[Any]:  # An
     nodes.append(
         helper.make_node(
             "TreeEnsemble",
-            ["trees_rows"],
+            [rows],
             ["trees_sums"],
             domain=ML_DOMAIN,
             n_targets=len(ensemble.base),
@@ -140,8 +158,7 @@ def _answer_nodes(ensemble: Ensemble, sums: str, result: str, dtype: Any) -> lis
     from onnx import TensorProto, helper
 
     if ensemble.classes is None:
-        operator = {"identity": "Identity", "exp": "Exp", "logistic": "Sigmoid"}[ensemble.link]
-        return [helper.make_node(operator, [sums], [result])]
+        return _link_nodes(ensemble, sums, result)
     if ensemble.decision == "greatest":
         chosen = [helper.make_node("ArgMax", [sums], ["trees_chosen"], axis=1, keepdims=0)]
     else:
@@ -162,6 +179,26 @@ def _answer_nodes(ensemble: Ensemble, sums: str, result: str, dtype: Any) -> lis
         *chosen,
         _constant("trees_classes", classes),
         helper.make_node("Gather", ["trees_classes", "trees_chosen"], [result]),
+    ]
+
+
+def _link_nodes(ensemble: Ensemble, sums: str, result: str) -> list[Any]:  # Any: as above
+    """Apply the link in double precision: ONNX Runtime's `Sigmoid` of single is off by more than the last bits."""
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    if ensemble.link == "identity":
+        return [helper.make_node("Identity", [sums], [result])]
+    nodes = [helper.make_node("Cast", [sums], ["link_margins"], to=TensorProto.DOUBLE)]
+    if ensemble.link == "exp":
+        return [*nodes, helper.make_node("Exp", ["link_margins"], [result])]
+    return [
+        *nodes,
+        _constant("link_one", np.array(1.0)),
+        helper.make_node("Neg", ["link_margins"], ["link_negated"]),
+        helper.make_node("Exp", ["link_negated"], ["link_odds"]),
+        helper.make_node("Add", ["link_one", "link_odds"], ["link_all"]),
+        helper.make_node("Div", ["link_one", "link_all"], [result]),
     ]
 
 
