@@ -40,7 +40,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         trained_until: Newest training row, as the notebook said it.
         published_at: When the run published, ISO 8601.
         row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
-        engine: What executes the model, found equal to it when the run was qualified.
+        engines: What may execute the model besides itself, found equal to it when the run was qualified.
         quarantined: Why the model itself may not be executed here, `""` when it may.
     """
 
@@ -56,7 +56,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     trained_until: str | None
     published_at: str
     row_wise: bool = False
-    engine: str = "native"
+    engines: tuple[str, ...] = ()
     quarantined: str = ""
 
     @property

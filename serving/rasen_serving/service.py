@@ -320,13 +320,14 @@ class Service:
             self.log.leave_out(predicted.rows)
             return
         version = arm.loaded.version
+        batch_rows = predicted.batch_rows or predicted.rows
         self.log.add(
             Entry(
                 about=About(
                     endpoint=asked.endpoint,
                     revision=live.revision.number,
                     model=version.run,
-                    engine=arm.loaded.engine.name if source == MODEL else source,
+                    engine=arm.loaded.engines.for_rows(batch_rows).name if source == MODEL else source,
                     variant=arm.role,
                     reason=f"fallback: {fell_back}" if fell_back else pending.reason,
                     source=source,
@@ -337,7 +338,7 @@ class Service:
                 at=pending.arrived,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                batch_rows=predicted.batch_rows or predicted.rows,
+                batch_rows=batch_rows,
                 inputs=inputs_of(asked, predicted.columns, exclude=policy.exclude),
                 outputs=outputs_of(asked, answer, predicted.predictions) if source else b"",
                 key_id=pending.key_id,
