@@ -18,12 +18,13 @@ from rasen.local.processes import free_port
 from rasen.settings import load_settings
 from rasen.store import open_store
 from rasen_serving import open_inference_pb2 as messages
+from rasen_serving.access import Access
 from rasen_serving.grpc_port import hold_grpc_port
 from rasen_serving.grpc_server import SERVICE, GrpcServer
 from rasen_serving.messages import Situation
 from rasen_serving.oip_datatypes import DATATYPES
 from stand.app import App
-from stand.protocol_models import deploy_protocol_models
+from stand.protocol_models import deploy_protocol_models, only_caller
 from stand.repository import ROOT
 from stand.serving import new_settings, running_server
 
@@ -50,9 +51,9 @@ class Caller:
         )
         return self.answer
 
-    def refusal(self, name: str, request: Message | bytes) -> tuple[grpc.StatusCode, str]:
+    def refusal(self, name: str, request: Message | bytes, **metadata: str) -> tuple[grpc.StatusCode, str]:
         with pytest.raises(grpc.RpcError) as caught:
-            self.call(name, request)
+            self.call(name, request, **metadata)
         error: Any = caught.value  # grpc: an error is a call as well
         return error.code(), error.details()
 
@@ -191,6 +192,35 @@ def test_nothing_live_and_a_failing_model_are_unavailable(app: App, caller: Call
         app.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
     code, details = caller.refusal("ModelInfer", request(origin("JFK"), hour(101), model="moody"))
     assert (code, "secret" in details) == (grpc.StatusCode.UNAVAILABLE, False)
+
+
+def test_nobody_unknown_is_let_in(
+    app: App, caller: Caller, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "rasen_test.secret"
+    access = Access(load_settings(home=tmp_path_factory.mktemp("home"), access="keys"))
+    access.accept(only_caller(key, "demand"))
+    monkeypatch.setattr(app.service, "access", access)
+    mine = {"authorization": f"Bearer {key}"}
+    asked = {
+        "ModelInfer": request(origin("JFK"), hour(7)),
+        "ModelMetadata": messages.ModelMetadataRequest(name="demand"),
+        "ModelReady": messages.ModelReadyRequest(name="demand"),
+    }
+    for name, message in asked.items():
+        assert caller.refusal(name, message)[0] is grpc.StatusCode.UNAUTHENTICATED
+        assert caller.refusal(name, b"\xff")[0] is grpc.StatusCode.UNAUTHENTICATED
+        caller.call(name, message, **mine)
+        caller.call(name, message, x_api_key=key)
+    for name, message in (
+        ("ModelInfer", request(origin("JFK"), hour(7), model="wide", model_version="7")),
+        ("ModelMetadata", messages.ModelMetadataRequest(name="wide")),
+        ("ModelReady", messages.ModelReadyRequest(name="wide")),
+    ):
+        assert caller.refusal(name, message, **mine)[0] is grpc.StatusCode.PERMISSION_DENIED
+    assert caller.refusal("ServerMetadata", b"")[0] is grpc.StatusCode.UNAUTHENTICATED
+    assert caller.call("ServerLive", b"").live
+    assert caller.call("ServerReady", b"").ready
 
 
 _SHARED = {"shared_memory_region": messages.InferParameter(string_param="r")}

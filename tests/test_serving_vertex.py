@@ -1,4 +1,7 @@
-"""Vertex AI's contract for containers: its variables, its routes, its form; and what /docs says of every protocol."""
+"""Vertex AI's contract for containers: its variables, its routes, its form; and what all protocols share.
+
+That is what /docs says of them, and that a key opens of them what it opens of our own routes.
+"""
 
 from typing import Any
 
@@ -9,10 +12,11 @@ from rasen.settings import load_settings, platform_environment
 from rasen.store import open_store
 from rasen_serving.messages import Situation
 from stand.app import App
-from stand.protocol_models import deploy_protocol_models
+from stand.protocol_models import deploy_protocol_models, only_caller
 
 PREDICT = "/v1/endpoints/123/deployedModels/456:predict"
 HEALTH = "/v1/endpoints/123/deployedModels/456"
+KEY = "rasen_test.secret"
 ROWS = [{"origin": "JFK", "hour": 7}, {"origin": "EWR", "hour": 18}]
 
 
@@ -75,6 +79,74 @@ def test_a_route_must_be_a_path(route: str) -> None:
 def test_the_default_endpoint_must_be_a_name() -> None:
     with pytest.raises(InvalidInput, match="RASEN_DEFAULT_ENDPOINT"):
         load_settings(default_endpoint="No Name")
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> App:
+    """Return an app that asks for a key; `KEY` opens the endpoint `matrix`."""
+    home = load_settings(
+        home=tmp_path_factory.mktemp("home"),
+        environment="dev",
+        access="keys",
+        vertex_health_route=HEALTH,
+        vertex_predict_route=PREDICT,
+    )
+    store = open_store(home)
+    deploy_protocol_models(store, home, "demand", "matrix")
+    app = App(store, home)
+    app.bring_up()
+    app.service.access.accept(only_caller(KEY, "matrix"))
+    return app
+
+
+MATRIX = [{"a": 1.0, "b": 2.0, "c": 3.0}]
+TENSOR = {"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [1.0, 2.0, 3.0]}
+PREDICTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("/v2/models/{}/infer", {"inputs": [TENSOR]}),
+    ("/v2/models/{}/versions/1/infer", {"inputs": [TENSOR]}),
+    ("/v2/models/{}/versions/7/infer", {"inputs": [TENSOR]}),
+    ("/v1/models/{}:predict", {"instances": MATRIX}),
+    ("/endpoints/{}/invocations", {"inputs": MATRIX}),
+]
+QUESTIONS = ["/v2/models/{}", "/v2/models/{}/ready", "/v2/models/{}/versions/1", "/v1/models/{}"]
+
+
+@pytest.mark.parametrize(("path", "document"), PREDICTIONS)
+def test_a_key_opens_its_own_endpoint_in_every_protocol(
+    guarded: App, path: str, document: dict[str, Any]
+) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    mine = guarded.call("POST", path.format("matrix"), json=document, headers=headers)
+    assert mine.status_code == (404 if "/7/" in path else 200), mine.text
+    refused = guarded.call("POST", path.format("demand"), json=document, headers=headers)
+    assert refused.status_code == 403
+    assert "revision" not in refused.text  # nothing is said of an endpoint that is not his
+    unknown = guarded.call("POST", path.format("matrix"), json=document)
+    assert unknown.status_code == 401
+    shape = {"error_code", "message"} if path.endswith("invocations") else {"error"}
+    assert set(refused.json()) == set(unknown.json()) == shape
+
+
+def test_a_key_sees_its_own_endpoint_only(guarded: App) -> None:
+    headers = {"x-api-key": KEY}
+    for path in QUESTIONS:
+        assert guarded.call("GET", path.format("matrix"), headers=headers).status_code == 200
+        assert guarded.call("GET", path.format("demand"), headers=headers).status_code == 403
+        assert guarded.call("GET", path.format("matrix")).status_code == 401
+    for path in ("/v1/models", "/v2/models"):
+        assert guarded.call("GET", path, headers=headers).json() == {"models": ["matrix"]}
+    for path in ("/invocations", PREDICT):
+        refused = guarded.call("POST", path, json={}, headers=headers)
+        assert refused.status_code == 404
+        assert "one of 'matrix', or" in refused.text
+    shown = guarded.call("GET", "/openapi.json", headers=headers).json()
+    example = shown["paths"][PREDICT]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert set(example["instances"][0]) == {"a", "b", "c"}
+
+
+def test_health_asks_for_no_key(guarded: App) -> None:
+    for path in ("/v2/health/live", "/v2/health/ready", "/ping", "/health", HEALTH):
+        assert guarded.call("GET", path).status_code == 200
 
 
 CALLS = {

@@ -14,12 +14,13 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from rasen.errors import NotFound, RasenError
-from rasen_serving.asked import note_headers, request_id_of
+from rasen_serving.access import ANYBODY, OPEN_PATHS
+from rasen_serving.asked import authorization_of, note_headers, request_id_of
 from rasen_serving.docs import ASSETS, asset_path, docs_page
 from rasen_serving.openapi import build_openapi
 from rasen_serving.protocol_routes import add_protocol_routes, error_body
-from rasen_serving.refusals import MethodRefused, status_of
-from rasen_serving.requests import answer_request
+from rasen_serving.refusals import MethodRefused, headers_of, status_of
+from rasen_serving.requests import answer_request, caller_of
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
 from rasen_serving.wire_own import JSON, OWN
@@ -29,18 +30,24 @@ if TYPE_CHECKING:
 
 
 class Edge:
-    """What every answer gets, whoever made it: the request's id, and a hint to reconnect while draining."""
+    """What every request meets first, and what every answer gets.
+
+    Nothing but health is answered to somebody unknown, and nothing of his body is read. A route needs to do nothing
+    for that, so none can forget it. Answers get the request's id, and a hint to reconnect while draining.
+    """
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app = app
         self._service = service
+        self._open_paths = OPEN_PATHS | {service.settings.vertex_health_route}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its id in the scope."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(note_headers(scope["headers"]))
+        noted = note_headers(scope["headers"])
+        request_id = request_id_of(noted)
         scope["rasen_request_id"] = request_id.decode()
 
         async def send_with_id(message: Message) -> None:
@@ -50,6 +57,22 @@ class Edge:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
+        try:
+            scope["rasen_caller"] = (
+                ANYBODY
+                if scope["path"] in self._open_paths
+                else self._service.access.identify(authorization_of(noted))
+            )
+        except RasenError as error:
+            self._service.count_refusal(error)
+            refusal = Response(
+                error_body(scope["path"], error, request_id=request_id.decode()),
+                status_of(error),
+                headers_of(error),
+                media_type=JSON,
+            )
+            await refusal(scope, receive, send_with_id)
+            return
         await self._app(scope, receive, send_with_id)
 
 
@@ -73,11 +96,12 @@ def create_app(service: Service) -> FastAPI:
     app.add_route("/endpoints/{endpoint}/predict", predict, methods=["POST"], include_in_schema=False)
 
     @app.get("/endpoints", summary="All endpoints")
-    async def list_endpoints() -> EndpointList:
-        return summarise(service.versions)
+    async def list_endpoints(request: Request) -> EndpointList:
+        return summarise(service.versions, may_ask=caller_of(request).may_ask)
 
     @app.get("/endpoints/{endpoint}", summary="One endpoint: schema, example, version, metrics")
-    async def show_endpoint(endpoint: str) -> EndpointDetail:
+    async def show_endpoint(endpoint: str, request: Request) -> EndpointDetail:
+        caller_of(request).check_may_ask(endpoint)
         return describe(service.versions.take(endpoint))
 
     @app.get("/livez", summary="The process answers")
@@ -92,9 +116,16 @@ def create_app(service: Service) -> FastAPI:
         return Health(ready=is_ready, reason="" if is_ready else reason)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> JSONResponse:
-        route = service.settings.vertex_predict_route
-        return JSONResponse(build_openapi(app, service.versions, vertex_route=route))
+    async def openapi(request: Request) -> JSONResponse:
+        return JSONResponse(
+            build_openapi(
+                app,
+                service.versions,
+                may_ask=caller_of(request).may_ask,
+                is_open=service.access.is_open,
+                vertex_route=service.settings.vertex_predict_route,
+            )
+        )
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
@@ -120,7 +151,7 @@ def _answer_errors(app: FastAPI) -> None:
     def respond(request: Request, error: Exception) -> Response:
         request_id = request.scope.get("rasen_request_id", "")
         body = error_body(request.url.path, error, request_id=request_id)
-        return Response(body, status_of(error), media_type=JSON)
+        return Response(body, status_of(error), headers_of(error), media_type=JSON)
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

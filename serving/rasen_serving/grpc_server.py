@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from rasen.errors import RasenError
+from rasen.errors import NotFound, RasenError
 from rasen_serving import open_inference_pb2 as messages
-from rasen_serving.asked import make_asked, note_headers, request_id_of
+from rasen_serving.asked import authorization_of, make_asked, note_headers, request_id_of
 from rasen_serving.oip_metadata import (
     EXTENSIONS,
     SERVER_NAME,
@@ -25,15 +25,18 @@ from rasen_serving.oip_metadata import (
     is_ready,
     server_version,
 )
-from rasen_serving.refusals import status_of, text_of
+from rasen_serving.refusals import NothingLive, status_of, text_of
 from rasen_serving.wire_grpc import GRPC, GrpcNotes, Message, parse_message
 from rasen_serving.wire_oip import choose_variant
 
 if TYPE_CHECKING:
+    from rasen_serving.access import Known
     from rasen_serving.service import Service
     from rasen_serving.wire import Answer
 
 SERVICE = "inference.GRPCInferenceService"
+OPEN_CALLS = frozenset({"ServerLive", "ServerReady"})
+"""What anybody may call: health, as over HTTP."""
 
 _ENVELOPE_BYTES = 4096  # names and shapes, beside the values that the limit is about
 _DETAILS_MAX_LENGTH = 2000  # they travel in a header
@@ -64,7 +67,8 @@ class GrpcServer:
                 ("grpc.so_reuseport", 1),
                 ("grpc.max_receive_message_length", service.settings.max_body_bytes + _ENVELOPE_BYTES),
                 ("grpc.max_send_message_length", -1),
-            ]
+            ],
+            maximum_concurrent_rpcs=service.settings.max_connections,
         )
         calls: dict[str, Call] = {
             "ServerLive": self._server_live,
@@ -75,7 +79,10 @@ class GrpcServer:
             "ModelInfer": self._model_infer,
         }
         # Without functions that read and write messages: what cannot be read is the caller's mistake, not INTERNAL.
-        handlers = {name: grpc.unary_unary_rpc_method_handler(_told(call)) for name, call in calls.items()}
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(self._guarded(name, call))
+            for name, call in calls.items()
+        }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         self.port: int = self._server.add_insecure_port(
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -88,6 +95,32 @@ class GrpcServer:
     async def stop(self, *, seconds: float) -> None:
         """Accept no more calls, and give those at work some time."""
         await self._server.stop(seconds)
+
+    def _guarded(self, name: str, call: Call) -> Call:
+        """Return a call that nobody unknown gets into, and whose refusals become the status of gRPC."""
+
+        async def guarded(body: bytes, context: Context) -> bytes:
+            try:
+                if name not in OPEN_CALLS:
+                    self._identify(context)
+                return await call(body, context)
+            except RasenError as error:
+                await _abort(context, status_of(error), text_of(error, request_id=""))
+                raise  # never: an abort raises
+
+        return guarded
+
+    def _identify(self, context: Context) -> Known:
+        try:
+            return self._service.access.identify(authorization_of(_noted(context)))
+        except RasenError as error:
+            self._service.count_refusal(error)
+            raise
+
+    def _check_may_ask(self, context: Context, endpoint: str) -> None:
+        caller = self._identify(context)
+        caller.take()
+        caller.check_may_ask(endpoint)
 
     async def _server_live(self, body: bytes, context: Context) -> bytes:
         return _written(messages.ServerLiveResponse(live=True))
@@ -104,14 +137,16 @@ class GrpcServer:
 
     async def _model_ready(self, body: bytes, context: Context) -> bytes:
         asked = parse_message(messages.ModelReadyRequest, body)
+        self._check_may_ask(context, asked.name)
         try:
             check_ready(self._service, asked.name, asked.version)
-        except RasenError:
+        except (NothingLive, NotFound):
             return _written(messages.ModelReadyResponse(ready=False))
         return _written(messages.ModelReadyResponse(ready=True))
 
     async def _model_metadata(self, body: bytes, context: Context) -> bytes:
         asked = parse_message(messages.ModelMetadataRequest, body)
+        self._check_may_ask(context, asked.name)
         live = find_live(self._service, asked.name)
         find_version(live, asked.version)
         found = describe_model(live)
@@ -126,10 +161,7 @@ class GrpcServer:
         )
 
     async def _model_infer(self, body: bytes, context: Context) -> bytes:
-        noted = note_headers(
-            (name.encode(), value if isinstance(value, bytes) else value.encode())
-            for name, value in context.invocation_metadata() or ()
-        )
+        noted = _noted(context)
         request_id = request_id_of(noted)
         await context.send_initial_metadata((("x-request-id", request_id.decode()),))
         message = parse_message(messages.ModelInferRequest, body)
@@ -152,17 +184,12 @@ class GrpcServer:
         return answer.body
 
 
-def _told(call: Call) -> Call:
-    """Return a call whose refusals become the status of gRPC."""
-
-    async def told(body: bytes, context: Context) -> bytes:
-        try:
-            return await call(body, context)
-        except RasenError as error:
-            await _abort(context, status_of(error), text_of(error, request_id=""))
-            raise  # never: an abort raises
-
-    return told
+def _noted(context: Context) -> dict[bytes, bytes]:
+    """Return what stands in the metadata as it would in headers."""
+    return note_headers(
+        (name.encode(), value if isinstance(value, bytes) else value.encode())
+        for name, value in context.invocation_metadata() or ()
+    )
 
 
 async def _abort(context: Context, status: int, text: str) -> None:

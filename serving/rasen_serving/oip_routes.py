@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from rasen_serving.oip_metadata import (
@@ -18,7 +19,7 @@ from rasen_serving.oip_metadata import (
     is_ready,
     server_version,
 )
-from rasen_serving.requests import answer_request
+from rasen_serving.requests import answer_request, caller_of
 from rasen_serving.wire_oip import HEAD_LENGTH, OIP, OipNotes, choose_variant
 
 if TYPE_CHECKING:
@@ -29,33 +30,35 @@ TAG = "Open Inference Protocol v2"
 
 def add_oip_routes(app: FastAPI, service: Service) -> None:
     """Mount the protocol's routes."""
-    router = APIRouter(tags=[TAG])
+    get = partial(app.get, tags=[TAG])
 
-    @router.get("/v2", summary="Name, version and extensions of the server")
+    @get("/v2", summary="Name, version and extensions of the server")
     async def server() -> Response:
         return JSONResponse(
             {"name": SERVER_NAME, "version": server_version(), "extensions": list(EXTENSIONS)}
         )
 
-    @router.get("/v2/health/live", summary="The server answers")
+    @get("/v2/health/live", summary="The server answers")
     async def live() -> Response:
         return JSONResponse({"live": True})
 
-    @router.get("/v2/health/ready", summary="The server has everything that the ledger names")
+    @get("/v2/health/ready", summary="The server has everything that the ledger names")
     async def ready() -> Response:
         ready = is_ready(service)
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
-    @router.get("/v2/models", summary="The endpoints' names")
-    async def models() -> Response:
-        return JSONResponse({"models": service.versions.names})
+    @get("/v2/models", summary="The endpoints' names")
+    async def models(request: Request) -> Response:
+        return JSONResponse({"models": list(filter(caller_of(request).may_ask, service.versions.names))})
 
-    async def model(endpoint: str, version: str = "") -> Response:
+    async def model(request: Request, endpoint: str, version: str = "") -> Response:
+        caller_of(request).check_may_ask(endpoint)
         live = find_live(service, endpoint)
         find_version(live, version)
         return JSONResponse(asdict(describe_model(live)))
 
-    async def model_ready(endpoint: str, version: str = "") -> Response:
+    async def model_ready(request: Request, endpoint: str, version: str = "") -> Response:
+        caller_of(request).check_may_ask(endpoint)
         check_ready(service, endpoint, version)
         return JSONResponse({"name": endpoint, "ready": True})
 
@@ -63,16 +66,9 @@ def add_oip_routes(app: FastAPI, service: Service) -> None:
         ("/v2/models/{endpoint}", ""),
         ("/v2/models/{endpoint}/versions/{version}", " of a version"),
     ):
-        router.add_api_route(
-            path, model, methods=["GET"], summary=f"Names, datatypes and shapes of the tensors{of_version}"
-        )
-        router.add_api_route(
-            f"{path}/ready",
-            model_ready,
-            methods=["GET"],
-            summary=f"Whether an endpoint answers{' with a version' if of_version else ''}",
-        )
-    app.include_router(router)
+        get(path, summary=f"Names, datatypes and shapes of the tensors{of_version}")(model)
+        with_version = " with a version" if of_version else ""
+        get(f"{path}/ready", summary=f"Whether an endpoint answers{with_version}")(model_ready)
 
     async def infer(request: Request) -> Response:
         version = request.path_params.get("version", "")
@@ -80,7 +76,6 @@ def add_oip_routes(app: FastAPI, service: Service) -> None:
             versions=service.versions,
             version=version,
             head_length=request.headers.get(HEAD_LENGTH, ""),
-            encoding=request.headers.get("content-encoding", ""),
         )
 
         return await answer_request(

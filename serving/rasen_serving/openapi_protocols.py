@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rasen_serving.live import Live, Versions
+from rasen_serving.live import Live
 from rasen_serving.oip_datatypes import datatype_of, outputs_of
 from rasen_serving.oip_routes import TAG as OIP_TAG
 from rasen_serving.protocol_routes import INVOCATIONS, KSERVE_TAG, MLFLOW_TAG, VERTEX_TAG
@@ -26,22 +26,24 @@ _VERSION = {
 }
 _ERRORS = {
     "400": "The body is not what its content type says",
+    "401": "No valid key or token was sent",
+    "403": "The key is not for this endpoint",
     "404": "There is no such endpoint, or the version is not live",
     "413": "Too many bytes or rows",
     "415": "The content type is not read here",
     "422": "Names, shapes, datatypes or values are not what the model takes; the message names each",
+    "429": "More requests than the key's rate allows",
     "503": "Nothing can answer now",
 }
 
 
-def protocol_paths(versions: Versions, *, vertex_route: str) -> Json:
+def protocol_paths(live: Live | None, *, vertex_route: str) -> Json:
     """Return the paths of the prediction routes besides our own.
 
     Args:
-        versions: What is live; the example is the first endpoint's.
+        live: The endpoint that gives the examples, if there is one.
         vertex_route: Where Vertex AI asks, `""` when it does not.
     """
-    live = versions.live[min(versions.live)] if versions.live else None
     infer = _infer(live)
     paths = {
         "/v2/models/{endpoint}/infer": {"post": infer | {"parameters": [_ENDPOINT]}},

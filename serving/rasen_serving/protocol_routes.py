@@ -7,9 +7,10 @@ counts and log are the same for all of them.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from rasen.errors import NotFound
@@ -17,12 +18,13 @@ from rasen_serving.asked import Asked
 from rasen_serving.oip_metadata import check_ready, is_ready, server_version
 from rasen_serving.oip_routes import add_oip_routes
 from rasen_serving.refusals import body_of
-from rasen_serving.requests import answer_request
+from rasen_serving.requests import answer_request, caller_of
 from rasen_serving.wire_instances import INSTANCES
 from rasen_serving.wire_mlflow import MLFLOW, refuse_as_mlflow
 from rasen_serving.wire_oip import refuse_in_one_text
 
 if TYPE_CHECKING:
+    from rasen_serving.access import Known
     from rasen_serving.service import Service
     from rasen_serving.wire import WireFormat
 
@@ -42,18 +44,17 @@ def add_protocol_routes(app: FastAPI, service: Service) -> None:
 
 def add_kserve_routes(app: FastAPI, service: Service) -> None:
     """Mount KServe's first protocol (`/v1/models/…`)."""
-    router = APIRouter(tags=[KSERVE_TAG])
+    get = partial(app.get, tags=[KSERVE_TAG])
 
-    @router.get("/v1/models", summary="The endpoints' names")
-    async def models() -> Response:
-        return JSONResponse({"models": service.versions.names})
+    @get("/v1/models", summary="The endpoints' names")
+    async def models(request: Request) -> Response:
+        return JSONResponse({"models": list(filter(caller_of(request).may_ask, service.versions.names))})
 
-    @router.get("/v1/models/{endpoint}", summary="Whether an endpoint answers")
-    async def model(endpoint: str) -> Response:
+    @get("/v1/models/{endpoint}", summary="Whether an endpoint answers")
+    async def model(request: Request, endpoint: str) -> Response:
+        caller_of(request).check_may_ask(endpoint)
         check_ready(service, endpoint)
         return JSONResponse({"name": endpoint, "ready": True})
-
-    app.include_router(router)
 
     async def predict(request: Request) -> Response:
         return await answer_request(service, request, INSTANCES, endpoint=request.path_params["endpoint"])
@@ -63,18 +64,16 @@ def add_kserve_routes(app: FastAPI, service: Service) -> None:
 
 def add_mlflow_routes(app: FastAPI, service: Service) -> None:
     """Mount MLflow's scoring protocol (`/invocations`), and the route of its deployments client."""
-    router = APIRouter(tags=[MLFLOW_TAG])
+    get = partial(app.get, tags=[MLFLOW_TAG])
 
-    @router.get("/ping", summary="The server has everything that the ledger names")
-    @router.get("/health", summary="The same as /ping")
+    @get("/ping", summary="The server has everything that the ledger names")
+    @get("/health", summary="The same as /ping")
     async def ping() -> Response:
         return PlainTextResponse("\n", 200 if is_ready(service) else 503)
 
-    @router.get("/version", summary="The version of Rasen")
+    @get("/version", summary="The version of Rasen")
     async def version() -> Response:
         return PlainTextResponse(server_version())
-
-    app.include_router(router)
 
     async def invoke(request: Request) -> Response:
         return await answer_request(service, request, MLFLOW, endpoint=request.path_params["endpoint"])
@@ -99,16 +98,22 @@ def add_vertex_routes(app: FastAPI, service: Service) -> None:
 
 def _add_default_route(app: FastAPI, service: Service, path: str, wire: WireFormat) -> None:
     async def predict(request: Request) -> Response:
+        caller: Known = request.scope["rasen_caller"]  # counted by the service
+
         def direct(asked: Asked) -> Asked:
-            return replace(asked, endpoint=default_endpoint(service))
+            return replace(asked, endpoint=default_endpoint(service, caller))
 
         return await answer_request(service, request, wire, endpoint="", direct=direct)
 
     app.add_route(path, predict, methods=["POST"], include_in_schema=False)
 
 
-def default_endpoint(service: Service) -> str:
+def default_endpoint(service: Service, caller: Known) -> str:
     """Return the endpoint that answers where none is named: the declared one, or the only one.
+
+    Args:
+        service: Whose endpoints.
+        caller: Who is told of several that he may ask.
 
     Raises:
         NotFound: None is declared, and there are several, or none.
@@ -121,10 +126,11 @@ def default_endpoint(service: Service) -> str:
         return names[0]
     if not names:
         raise NotFound("there is no endpoint yet")
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    told = list(filter(caller.may_ask, names))
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
     raise NotFound(
-        f"this path stands for one endpoint and there are {len(names)}: set RASEN_DEFAULT_ENDPOINT to one of "
-        f"{', '.join(map(repr, names[:_NAMED]))}{more}, or name it in the path, /endpoints/{names[0]}{INVOCATIONS}"
+        "this path stands for one endpoint and there are several: set RASEN_DEFAULT_ENDPOINT to one of "
+        f"{', '.join(map(repr, told[:_NAMED]))}{more}, or name it in the path, /endpoints/<endpoint>{INVOCATIONS}"
     )
 
 

@@ -27,7 +27,6 @@ from rasen_serving.refusals import (
     FieldProblem,
     MalformedBody,
     TooManyRows,
-    WrongContentType,
     headers_of,
     status_of,
     text_of,
@@ -55,7 +54,6 @@ class OipNotes:
         versions: What is live.
         version: The version that the path names, `""` when it names none.
         head_length: The header's value, `""` when there is none.
-        encoding: The content encoding, `""` when there is none.
         id: The caller's id for the request; found when it is read, like the rest.
         outputs: The outputs that are asked for, by name, and whether as bytes; `None` is all of them.
         all_binary: Whether outputs are sent as bytes of which nothing else was said.
@@ -64,7 +62,6 @@ class OipNotes:
     versions: Versions
     version: str = ""
     head_length: str = ""
-    encoding: str = ""
     id: str | None = None
     outputs: dict[str, bool] | None = None
     all_binary: bool = False
@@ -166,7 +163,10 @@ def choose_variant(asked: Asked) -> Asked:
     live = notes.versions.live.get(asked.endpoint)
     if live is None or len(live.arms) < 2:
         return asked  # where nothing is chosen, nobody needs to be allowed to choose
-    run = find_version(live, notes.version)
+    try:
+        run = find_version(live, notes.version)
+    except NotFound:
+        return asked  # it is refused when it is known that he may ask
     return replace(asked, variant=run) if run else asked
 
 
@@ -209,10 +209,6 @@ def split_body(asked: Asked) -> tuple[bytes, bytes]:
         MalformedBody: The head's length is none.
     """
     notes = notes_of(asked)
-    if notes.encoding.lower() not in ("", "identity"):
-        raise WrongContentType(
-            f"the content encoding {notes.encoding[:100]!r} is not read here; send the body as it is"
-        )
     kind = asked.content_type
     if kind not in ("", JSON) and kind.partition(";")[0].strip().lower() != BINARY:
         check_json(kind)  # Triton's client names no type

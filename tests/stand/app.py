@@ -1,7 +1,8 @@
 """The app of a worker without its process: versions loaded from a store, requests through ASGI."""
 
 import asyncio
-import weakref
+import atexit
+from functools import cache
 from typing import Any
 
 import httpx
@@ -21,10 +22,8 @@ class App:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.service = Service(settings)
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
-        self._asgi = create_app(self.service)
+        self.asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
-        self._runner = asyncio.Runner()  # one loop for all calls, as a worker has
-        weakref.finalize(self, self._runner.close)
 
     def bring_up(self) -> None:
         """Load and switch to the newest revision of every endpoint."""
@@ -36,12 +35,20 @@ class App:
         """Send one request."""
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._asgi, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app=self.asgi, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://serving") as client:
                 return await client.request(method, path, **options)
 
-        return self._runner.run(send())
+        return _runner().run(send())
 
     def predict(self, endpoint: str, document: object, **options: Any) -> httpx.Response:
         """Send one prediction request."""
         return self.call("POST", f"/endpoints/{endpoint}/predict", json=document, **options)
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """Return the one loop of all calls: one, as a worker has, and never closed by whatever collects an app."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner

@@ -1,11 +1,13 @@
 """Endpoints on which every wire format can show what it does: of texts, of one matrix, and of every column type."""
 
+import hashlib
 from collections.abc import Callable
 
 import pandas as pd
 
 from rasen.settings_model import Settings
 from rasen.store import Store
+from rasen_serving.callers import Caller, Callers
 from stand.versions import linear, moody, publish_and_deploy
 
 
@@ -26,6 +28,19 @@ def deploy_protocol_models(store: Store, settings: Settings, *names: str) -> dic
         for name, (model, example) in models.items()
         if not names or name in names
     }
+
+
+def only_caller(key: str, endpoint: str) -> Callers:
+    """Return that one API key opens one endpoint, and no other key anything."""
+    caller = Caller(
+        id=key.removeprefix("rasen_").partition(".")[0],
+        sha256=hashlib.sha256(key.encode()).hexdigest(),
+        endpoints=[endpoint],
+        rate="",
+        expires_at=None,
+        revoked=False,
+    )
+    return Callers(keys=[caller], jwks="", unread="")
 
 
 def wide_rows() -> pd.DataFrame:
