@@ -3,7 +3,8 @@
 The HTTP routes (`app.py`) and the fast lane are thin around `Service.ask`. A request is decoded on the event loop,
 joins the others of its turn in the model's batch (`batching.py`), and is answered when that is predicted. What cannot
 be decoded fast is read slowly in the prediction thread; health checks and the supervisor are answered meanwhile.
-Where the model fails, is late or is stale, the profile that was published beside it answers in its schema.
+Where the model fails, is late or is stale, the profile that was published beside it answers in its schema. Which of
+several versions answers is said by `assignment.py`; for a candidate that fails, the champion answers.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rasen.errors import AnswerNotFinite, ModelFailed
+from rasen_serving.assignment import BREAKER, ONLY, OVERRIDE, choose, is_copied
 from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog
-from rasen_serving.messages import Situation
+from rasen_serving.messages import Rewarded, Situation
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.shadow import Copy, Shadows
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -35,8 +38,10 @@ logger = logging.getLogger(__name__)
 
 MODEL, PROFILE = "model", "profile"
 QUARANTINED = "quarantined"
-ONLY = "only"
-"""Why this variant answered: there is one."""
+RESCUED = "champion"
+"""The source under which a candidate's request is counted that the champion answered, because the candidate failed."""
+
+_STUCK_SECONDS = 5.0
 
 
 class Pending:
@@ -50,6 +55,7 @@ class Pending:
         "asked",
         "columns",
         "done",
+        "failed",
         "live",
         "reason",
         "started",
@@ -62,6 +68,7 @@ class Pending:
         self.arrived = time.time()
         self.live: Live | None = None
         self.arm: Arm | None = None
+        self.failed: Arm | None = None  # the candidate for which the champion answers
         self.columns: Columns | None = None
         self.reason = ""
         self.answered = False
@@ -69,10 +76,17 @@ class Pending:
 
     def finish(self, outcome: Outcome) -> None:
         """Answer with an outcome; one that comes too late is not needed any more."""
-        if not self.answered:
+        if not self.answered and not self._service.rescue(self, outcome):
             self.answered = True
             self._service.finish(self, outcome)
-            del self.asked, self.done, self.columns, self.arm, self.live  # it may stay in a queue for a while
+            del (
+                self.asked,
+                self.done,
+                self.columns,
+                self.arm,
+                self.live,
+                self.failed,
+            )  # it may stay in a queue for a while
 
     def expire(self) -> None:
         """Stop waiting for the model."""
@@ -91,6 +105,14 @@ class Service:
         self.situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self.draining = False
         self.thread = PredictionThread()
+        self.tell: Callable[[Rewarded], None] = _tell_nobody  # a worker's own comes with its conversation
+        self.at_work = 0
+        self.shadows = Shadows(
+            is_idle=lambda: self.at_work == 0 and self.thread.busy_seconds == 0,
+            counts=self.counts,
+            log=lambda: self.log,
+            max_rows=settings.max_rows,
+        )
         self._deadlines = Deadlines()
         self._complained: dict[str, float] = {}
 
@@ -122,43 +144,74 @@ class Service:
         The one way into the model, whichever way the bytes came.
         """
         pending = Pending(self, asked, done)
+        self.at_work += 1
         try:
             live = pending.live = self.versions.take(asked.endpoint)
-            arm = pending.arm = live.champion
-            pending.reason = ONLY
-            loaded = arm.loaded
-            rows = 0
-            try:
-                columns: Columns | None = asked.wire.decode(loaded, asked)
-                assert columns is not None
-                rows = len(next(iter(columns.values())))
-                if rows > self.settings.max_rows:
-                    columns, rows = None, 0
-            except NotFast:
-                columns = None
-            pending.columns = columns
-            if loaded.version.quarantined:
-                raise Quarantined(loaded.version.quarantined)
-            if pending.arrived >= arm.stale_at:
-                raise StaleModel(
-                    f"the model's newest training row, {loaded.version.trained_until}, is older than declared"
-                )
-            batcher = loaded.batcher
-            if batcher is None:
-                batcher = loaded.batcher = Batcher(
-                    self.thread,
-                    max_rows=self.settings.max_rows,
-                    max_waiting=self.settings.max_waiting_rows,
-                )
-            batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
+            if live.chooser is None and not asked.variant:
+                arm, pending.reason = live.champion, ONLY
+            else:
+                arm, pending.reason = choose(live, asked, may_override=self.settings.variant_override)
+            pending.arm = arm
+            self._ask(pending, arm)
             if live.budget_seconds:
                 self._deadlines.add(pending, budget_seconds=live.budget_seconds)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
             pending.finish(error)
 
+    def _ask(self, pending: Pending, arm: Arm) -> None:
+        """Have one variant predict."""
+        asked, loaded = pending.asked, arm.loaded
+        rows = 0
+        try:
+            columns: Columns | None = asked.wire.decode(loaded, asked)
+            assert columns is not None
+            rows = len(next(iter(columns.values())))
+            if rows > self.settings.max_rows:
+                columns, rows = None, 0
+        except NotFast:
+            columns = None
+        pending.columns = columns
+        if loaded.version.quarantined:
+            raise Quarantined(loaded.version.quarantined)
+        if pending.arrived >= arm.stale_at:
+            raise StaleModel(
+                f"the model's newest training row, {loaded.version.trained_until}, is older than declared"
+            )
+        batcher = loaded.batcher
+        if batcher is None:
+            batcher = loaded.batcher = Batcher(
+                self.thread, max_rows=self.settings.max_rows, max_waiting=self.settings.max_waiting_rows
+            )
+        batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
+
+    def rescue(self, pending: Pending, outcome: Outcome) -> bool:
+        """Have the champion answer what a candidate failed at; return whether it was asked.
+
+        Who has waited for a candidate in vain does not wait again: the profile answers.
+        """
+        arm, live = pending.arm, pending.live
+        if arm is None or live is None or arm is live.champion:
+            return False
+        error = outcome.failure if isinstance(outcome, Predicted) else outcome
+        failed = isinstance(error, ModelFailed)
+        if failed or error is None:
+            arm.loaded.breaker.note(failed=failed)
+        if not failed or isinstance(error, OutOfTime) or pending.reason == OVERRIDE:
+            return False
+        assert error is not None  # it failed
+        self._complain(pending.asked.endpoint, pending.asked.request_id, error)
+        pending.failed, pending.arm = arm, live.champion
+        pending.reason = f"rescue: {_why(error)}"
+        try:
+            self._ask(pending, live.champion)
+        except Exception as another:  # noqa: BLE001  # the boundary, as in `ask`
+            pending.finish(another)
+        return True
+
     def finish(self, pending: Pending, outcome: Outcome) -> None:
         """Answer a request; what the model failed at, the profile answers."""
-        asked, arm = pending.asked, pending.arm
+        asked, live, arm = pending.asked, pending.live, pending.arm
+        self.at_work -= 1
         predicted = outcome if isinstance(outcome, Predicted) else None
         error = predicted.failure if predicted is not None else outcome
         fell_back = ""
@@ -185,30 +238,40 @@ class Service:
             error, predicted = another, None
             answer = asked.wire.refuse(another, asked)
         source = "" if error is not None else PROFILE if fell_back else MODEL
-        if arm is not None:
+        if arm is not None and live is not None:
             answer.headers.update(arm.headers)
+            if live.chooser is not None:
+                answer.headers["X-Rasen-Reason"] = pending.reason
             if source == PROFILE:
                 answer.headers["X-Rasen-Source"] = PROFILE
         if error is not None and is_fault(error):
             self._complain(asked.endpoint, asked.request_id, error)
         self._account(pending, predicted, answer, source, fell_back)
         pending.done(answer)
+        if live is not None and live.shadows and source == MODEL:
+            assert predicted is not None  # a model has answered
+            self._copy(live, asked, predicted)
+
+    def _copy(self, live: Live, asked: Asked, predicted: Predicted) -> None:
+        """Offer a request that was answered to the shadows."""
+        for arm in live.shadows:
+            if is_copied(asked.endpoint, live.salt, arm.weight, asked):
+                self.shadows.offer(
+                    Copy(arm=arm, revision=live.revision.number, asked=asked, predicted=predicted)
+                )
+
+    def stuck_shadow(self) -> str:
+        """Return the digest of the manifest of a shadow that does not come back, `""` when there is none."""
+        arm = self.shadows.computing
+        if arm is None or self.shadows.busy_seconds < _STUCK_SECONDS:
+            return ""
+        return arm.loaded.version.manifest_sha256
 
     def _fall_back(self, pending: Pending, error: ModelFailed) -> str:
         """Return why the profile is asked, `""` when it may not be or there is none."""
         assert pending.live is not None  # a model was asked
         assert pending.arm is not None
-        match error:
-            case OutOfTime():
-                why = "timeout"
-            case StaleModel():
-                why = "stale"
-            case Quarantined():
-                why = QUARANTINED
-            case AnswerNotFinite():
-                why = "nan"
-            case _:
-                why = "error"
+        why = _why(error)
         if pending.arm.loaded.profile is None:
             return ""
         if why not in pending.live.falls_back and why != QUARANTINED:
@@ -237,14 +300,15 @@ class Service:
         asked, live, arm = pending.asked, pending.live, pending.arm
         seconds = time.perf_counter() - pending.started
         known = live is not None or asked.endpoint in self.versions.waiting
+        counted = pending.failed or arm
         self.counts.add(
             endpoint=asked.endpoint if known else "",
-            model="" if arm is None else arm.loaded.version.run,
-            role="" if arm is None else arm.role,
+            model="" if counted is None else counted.loaded.version.run,
+            role="" if counted is None else counted.role,
             revision=0 if live is None or arm is None else live.revision.number,
             status=answer.status,
-            source=source,
-            reason=fell_back,
+            source=RESCUED if pending.failed is not None and source == MODEL else source,
+            reason=fell_back or (BREAKER if pending.reason == BREAKER else ""),
             rows=0 if predicted is None else predicted.rows,
             seconds=seconds,
         )
@@ -278,3 +342,22 @@ class Service:
         self._complained[endpoint] = now
         story = "".join(traceback.format_exception(error))
         logger.error("request %s to %r failed:\n%s", request_id, endpoint, story)
+
+
+def _why(error: Exception) -> str:
+    """Return in a word what a model did wrong."""
+    match error:
+        case OutOfTime():
+            return "timeout"
+        case StaleModel():
+            return "stale"
+        case Quarantined():
+            return QUARANTINED
+        case AnswerNotFinite():
+            return "nan"
+        case _:
+            return "error"
+
+
+def _tell_nobody(rewarded: Rewarded) -> None:
+    """Drop what only a worker can pass on."""

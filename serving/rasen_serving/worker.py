@@ -36,6 +36,7 @@ from rasen_serving.messages import (
     Drain,
     Forget,
     FromWorker,
+    Learned,
     Prepare,
     Prepared,
     Refused,
@@ -116,6 +117,7 @@ class Worker:
     async def run(self) -> None:
         """Talk with the supervisor until it says `Drain`; end at once when it is gone."""
         reader, self._writer = await asyncio.open_connection(sock=self._channel, limit=MESSAGE_MAX_BYTES)
+        self._service.tell = self._say
         beating = asyncio.create_task(self._beat())
         while line := await reader.readline():
             message = TO_WORKER.decode(line)
@@ -126,7 +128,7 @@ class Worker:
             self._obey(message)
         os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
 
-    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation) -> None:
+    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation | Learned) -> None:
         match message:
             case Prepare():
                 task = asyncio.create_task(self._prepare(message.revision))
@@ -144,6 +146,8 @@ class Worker:
                 self._serving.add_done_callback(_end_if_failed)
             case Situation():
                 self._service.accept_situation(message)
+            case Learned():
+                self._versions.learn(message)
             case _:
                 assert_never(message)
 
@@ -180,6 +184,8 @@ class Worker:
                     series=series,
                     models=self._versions.in_memory,
                     expected=self._versions.expected,
+                    compared=self._service.shadows.comparisons.all(),
+                    stuck=self._service.stuck_shadow(),
                 )
             )
             await asyncio.sleep(BEAT_SECONDS)
@@ -190,9 +196,18 @@ class Worker:
             await asyncio.sleep(FAREWELL_SECONDS)
             self._server.should_exit = True
             await self._serving
+        self._service.shadows.close()
         await self._log.close()
         self._counts.changed = True
-        self._say(Beat(busy_seconds=0.0, series=self._counts.series(), models=0, expected=0))
+        self._say(
+            Beat(
+                busy_seconds=0.0,
+                series=self._counts.series(),
+                models=0,
+                expected=0,
+                compared=self._service.shadows.comparisons.all(),
+            )
+        )
         await self._writer.drain()
         self._writer.close()
 
