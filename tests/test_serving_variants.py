@@ -594,5 +594,5 @@ def test_a_shadow_that_hangs_in_a_real_worker_gets_the_worker_replaced(server: S
         load.wait_for(20)
     assert load.failures == []
     assert load.models() == {one.run}
-    assert "a shadow did not come back" in server.log()
+    wait_until(lambda: "a shadow did not come back" in server.log())
     assert server.state()["ready"] is True

@@ -16,6 +16,7 @@ from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SINK = re.compile(r"bigquery:([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_]{1,1024}")
 
 # In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
 # when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
@@ -91,6 +92,16 @@ class Settings(BaseSettings):
     max_waiting_rows: int = Field(
         default=50_000, ge=1, description="most rows that wait for one model; more are refused for the moment"
     )
+    models_max_bytes: int = Field(
+        default=2_147_483_648,
+        ge=1,
+        description="memory for the models of one worker, estimated, in bytes; the least recently used are let go",
+    )
+    eager_endpoints: int = Field(
+        default=50,
+        ge=0,
+        description="so many endpoints are loaded when serving starts, the others when they are first asked for",
+    )
     fast_lane: bool = Field(
         default=True,
         description="whether plain prediction requests take the short way past FastAPI's routing",
@@ -110,6 +121,15 @@ class Settings(BaseSettings):
     )
     spool_max_bytes: int = Field(
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
+    )
+    prediction_log: str = Field(
+        default="store",
+        description="where the prediction log goes: store, or bigquery:<dataset.table>",
+    )
+    prediction_log_seconds: float = Field(
+        default=10.0,
+        ge=1,
+        description="seconds for which answers are gathered before they go there together",
     )
     retry_seconds: float = Field(
         default=5.0,
@@ -158,6 +178,16 @@ class Settings(BaseSettings):
         for name in value:
             if not _VARIABLE.fullmatch(name) or name.startswith("RASEN_"):
                 raise ValueError(f"{name!r} is no name of a variable that can be a secret, such as 'API_KEY'")
+        return value
+
+    @field_validator("prediction_log")
+    @classmethod
+    def _name_sink(cls, value: str) -> str:
+        if value != "store" and not _SINK.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is no place for the prediction log, such as 'store', 'bigquery:serving.predictions' or "
+                "'bigquery:project.serving.predictions'"
+            )
         return value
 
     @field_validator("zygote_preload", "secrets", mode="before")

@@ -25,16 +25,16 @@ import msgspec
 from rasen.errors import PlatformFailed
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
-from rasen_serving.board import Board, LogRows, make_board
+from rasen_serving.board import Board, LogRows, make_board, settle
 from rasen_serving.comparison import merged
-from rasen_serving.counts import Counts
-from rasen_serving.log import close_segments
+from rasen_serving.counts import added_up
 from rasen_serving.messages import (
     FROM_WORKER,
     MESSAGE_MAX_BYTES,
     Beat,
     Compared,
     Drain,
+    FromWorker,
     Prepare,
     Prepared,
     Refused,
@@ -42,10 +42,12 @@ from rasen_serving.messages import (
     Rewarded,
     Series,
     ToWorker,
+    Wanted,
     encode,
 )
 from rasen_serving.nursery import COLD, PID, THREADLESS, WARM
 from rasen_serving.orphans import KILLED, reap
+from rasen_serving.segments import close_segments
 from rasen_serving.suspects import token_of
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,9 @@ class Worker:
         revisions: What is live in it: endpoint → number.
         expected_to_end: Its end is no accident.
         hung: It was killed because it did not come back.
+        want: Called when somebody asks it for an endpoint that sleeps.
+        note_use: Called with the endpoints that it was asked for.
+        rewarded: Called with the rewards that somebody told it.
     """
 
     pid: int
@@ -99,6 +104,9 @@ class Worker:
     hung: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     how: str = ""
+    want: Callable[[str], None]
+    note_use: Callable[[list[str]], None]
+    rewarded: Callable[[Rewarded], None]
     _questions: dict[tuple[str, int], asyncio.Future[Prepared | Refused]] = field(default_factory=dict)
 
     def tell(self, message: ToWorker) -> None:
@@ -121,7 +129,7 @@ class Worker:
             ended.cancel()
             del self._questions[place]
 
-    def hear(self, message: Prepared | Refused | Beat) -> None:
+    def hear(self, message: FromWorker) -> None:
         """Take in what the worker says."""
         self.heard_at = time.monotonic()
         match message:
@@ -129,7 +137,12 @@ class Worker:
                 question = self._questions.get((message.endpoint, message.number))
                 if question is not None and not question.done():
                     question.set_result(message)
+            case Wanted():
+                self.want(message.endpoint)
+            case Rewarded():
+                self.rewarded(message)
             case Beat():
+                self.note_use(message.used)
                 self.models, self.expected = message.models, message.expected
                 if self.models <= self.expected:
                     self.leaking_since = None
@@ -263,8 +276,10 @@ class Fleet:
         self._retired_rows = LogRows()
         self.lost_rows = 0
         self._listening: set[asyncio.Task[None]] = set()
+        self.want: Callable[[str], None] = lambda endpoint: None
+        self.note_use: Callable[[list[str]], None] = lambda endpoints: None
         self.blame: Callable[[set[int], str], None] = lambda suspects, how: None
-        self.rewarded: Callable[[Rewarded], None] = lambda rewarded: None
+        self.rewarded: Callable[[Rewarded], None] = lambda told: None
 
     @property
     def serving(self) -> list[Worker]:
@@ -283,7 +298,14 @@ class Fleet:
             pid = await self._nursery.bear(theirs, board)
             reader, writer = await asyncio.open_connection(sock=ours, limit=MESSAGE_MAX_BYTES)
             worker = Worker(
-                pid=pid, reader=reader, writer=writer, board=Board(board), heard_at=time.monotonic()
+                pid=pid,
+                reader=reader,
+                writer=writer,
+                board=Board(board),
+                heard_at=time.monotonic(),
+                want=self.want,
+                note_use=self.note_use,
+                rewarded=self.rewarded,
             )
         except BaseException:
             ours.close()
@@ -335,21 +357,12 @@ class Fleet:
 
     def log_rows(self) -> LogRows:
         """Return the log counters of all workers that live or have lived."""
-        rows = [self._retired_rows, *(worker.board.read() for worker in self.workers)]
-        return LogRows(
-            answered=sum(one.answered for one in rows),
-            written=sum(one.written for one in rows),
-            dropped=sum(one.dropped for one in rows),
-        )
+        return sum((worker.board.read() for worker in self.workers), start=self._retired_rows)
 
     async def _listen(self, worker: Worker, on_end: Callable[[Worker], None] | None) -> None:
         try:
             while line := await worker.reader.readline():
-                message = FROM_WORKER.decode(line)
-                if isinstance(message, Rewarded):
-                    self.rewarded(message)
-                else:
-                    worker.hear(message)
+                worker.hear(FROM_WORKER.decode(line))
         except (OSError, ValueError, msgspec.MsgspecError) as error:
             worker.kill(f"it said something unintelligible: {error!r}")
         await self._bury(worker)
@@ -365,26 +378,19 @@ class Fleet:
         worker.how = f"{worker.how}: {status}" if worker.how else status
         worker.ended.set()
         worker.writer.close()
-        close_segments(self._spool, pid=worker.pid)
+        found_open = 0
+        try:
+            found_open = await asyncio.to_thread(close_segments, self._spool, pid=worker.pid)
+        except OSError as error:
+            logger.warning("the log of worker %d stays open until the next start: %s", worker.pid, error)
         self.workers.remove(worker)
-        rows, suspects = worker.board.read(), worker.board.suspects.read()
+        rows = settle(worker.board.read(), found_open=found_open)
+        suspects = worker.board.suspects.read()
         worker.board.close()
         # Who was killed by somebody else may have been in the middle of any model.
         if suspects and not worker.expected_to_end and (worker.hung or status != KILLED):
             self.blame(suspects, worker.how)
         self.lost_rows += max(0, rows.pending)
-        kept = self._retired_rows
-        self._retired_rows = LogRows(
-            answered=kept.answered + rows.answered,
-            written=kept.written + rows.written,
-            dropped=kept.dropped + rows.dropped,
-        )
-        self._retired = [_merged([*self._retired, worker.series])]
+        self._retired_rows += rows
+        self._retired = [added_up([*self._retired, worker.series])]
         self._retired_compared = merged([self._retired_compared, worker.compared])
-
-
-def _merged(lists: list[list[Series]]) -> list[Series]:
-    counts = Counts()
-    for series in lists:
-        counts.merge(series)
-    return counts.series()

@@ -29,7 +29,7 @@ from rasen_serving.assignment import SHADOW, Chooser
 from rasen_serving.breaker import Breaker
 from rasen_serving.decode import Columns, RequestDecoder
 from rasen_serving.messages import Learned, Revision, Variant, Version
-from rasen_serving.refusals import NothingLive
+from rasen_serving.refusals import Asleep, NothingLive
 from rasen_serving.suspects import token_of, unwatched
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ class Predicted:
         rows: Their number.
         predictions: One JSON value a row; empty when the model failed.
         failure: What the model did wrong, `None` when it answered.
+        batch_rows: Rows of the call of the model that it was part of; 0 for one of its own.
     """
 
     columns: Columns
     rows: int
     predictions: list[Any]  # Any: JSON values
     failure: ModelFailed | None = None
+    batch_rows: int = 0
 
 
 class Loaded:
@@ -183,6 +185,7 @@ class Live:
         if len(self.arms) > 1 + len(self.shadows):
             bandit = rollout.get("kind") == "bandit"
             self.chooser = Chooser(revision.endpoint, self.arms, salt=self.salt, bandit=bandit)
+        self.used = False  # since the last beat
         self.falls_back = frozenset(revision.fallback.on)
         self.budget_seconds = revision.fallback.timeout_seconds if "timeout" in self.falls_back else 0.0
 
@@ -239,6 +242,7 @@ class Versions:
     def __init__(self) -> None:
         self.live: dict[str, Live] = {}
         self.waiting: dict[str, str] = {}
+        self.asleep: frozenset[str] = frozenset()
         self.suspects = unwatched()  # a worker's own come with its board
         self._prepared: dict[tuple[str, int], Live] = {}
         self._learned: dict[str, Learned] = {}
@@ -262,18 +266,22 @@ class Versions:
     @property
     def names(self) -> list[str]:
         """All endpoints of the ledger, sorted."""
-        return sorted(self.live.keys() | self.waiting.keys())
+        return sorted(self.live.keys() | self.waiting.keys() | self.asleep)
 
     def take(self, endpoint: str) -> Live:
         """Return the revision that answers for the endpoint now.
 
         Raises:
+            Asleep: It is to be loaded first.
             NothingLive: The endpoint is known and has none.
             NotFound: There is no such endpoint.
         """
         live = self.live.get(endpoint)
         if live is not None:
+            live.used = True
             return live
+        if endpoint in self.asleep:
+            raise Asleep(f"endpoint {endpoint!r} is being loaded; try again in a moment")
         if endpoint in self.waiting:
             raise NothingLive(f"nothing is live for endpoint {endpoint!r} yet: {self.waiting[endpoint]}")
         known = ", ".join(map(repr, self.names)) or "none yet"
@@ -312,6 +320,18 @@ class Versions:
         chooser = None if live is None else live.chooser
         if chooser is not None and chooser.bandit and chooser.salt == learned.salt:
             chooser.learn(learned.weights)
+
+    def evict(self, endpoint: str) -> None:
+        """Let an endpoint go from memory."""
+        self.live.pop(endpoint, None)
+        self._previous.pop(endpoint, None)
+
+    def take_used(self) -> list[str]:
+        """Return which endpoints were asked for since the last call."""
+        used = [name for name, live in self.live.items() if live.used]
+        for name in used:
+            self.live[name].used = False
+        return used
 
     def forget(self, endpoint: str, number: int) -> None:
         """Let a prepared revision go."""

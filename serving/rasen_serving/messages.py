@@ -144,6 +144,12 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int
 
 
+class Evict(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Let an endpoint go from memory; it sleeps until somebody asks for it."""
+
+    endpoint: str
+
+
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Begin to accept connections."""
 
@@ -156,12 +162,14 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         reason: Why not, or `""`.
         waiting: Endpoints of the ledger for which nothing is live, each with the reason.
         log_open: Whether the spool has room for the prediction log.
+        asleep: Endpoints that are loaded when they are first asked for.
     """
 
     ready: bool
     reason: str
     waiting: dict[str, str]
     log_open: bool
+    asleep: frozenset[str] = frozenset()
 
 
 class Learned(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -182,7 +190,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish what is in flight, then exit."""
 
 
-ToWorker: TypeAlias = Prepare | Switch | Forget | Serve | Situation | Learned | Drain
+ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Learned | Drain
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -206,6 +214,12 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int
     reason: str
     damaged: bool = False
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody asks for an endpoint that sleeps."""
+
+    endpoint: str
 
 
 class Series(msgspec.Struct, kw_only=True):
@@ -287,17 +301,19 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         expected: Number of models that something refers to; a released one that does not die is a leak.
         compared: What was found of shadows.
         stuck: Digest of the manifest of a shadow that does not come back, `""` when there is none.
+        used: The endpoints that were asked for since the last beat.
     """
 
     busy_seconds: float
     series: list[Series] | None
     models: int
     expected: int
+    used: list[str] = []
     compared: list[Compared] = []
     stuck: str = ""
 
 
-FromWorker: TypeAlias = Prepared | Refused | Rewarded | Beat
+FromWorker: TypeAlias = Prepared | Refused | Rewarded | Wanted | Beat
 
 _ENCODER = msgspec.json.Encoder()
 TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from rasen.tracking.replica_report import EndpointReport, ReplicaReport, ShadowReport, VariantReport
 from rasen_serving.bandit import Bandits, Learnt
-from rasen_serving.counts import FOLDED, Counts, relabelled
+from rasen_serving.counts import FOLDED, Counts, added_up, relabelled
 from rasen_serving.exposition import cumulated
 from rasen_serving.fleet import Fleet
 from rasen_serving.messages import Compared, Series
@@ -25,9 +25,7 @@ def build_report(
     *, replica: str, started_at: datetime, fleet: Fleet, switching: Switching, bandits: Bandits
 ) -> ReplicaReport:
     """Return the report of this moment."""
-    counts = Counts()
-    for series in fleet.totals():
-        counts.merge(series)
+    series, compared = added_up(fleet.totals()), fleet.compared()
     return ReplicaReport(
         replica=replica,
         started_at=started_at,
@@ -36,8 +34,8 @@ def build_report(
         endpoints={
             name: _endpoint_report(
                 endpoint,
-                [one for one in counts.series() if one.endpoint == name],
-                [one for one in fleet.compared() if one.endpoint == name],
+                [one for one in series if one.endpoint == name],
+                [one for one in compared if one.endpoint == name],
                 bandits.learnt(name),
             )
             for name, endpoint in sorted(switching.endpoints.items())

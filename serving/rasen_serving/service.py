@@ -23,10 +23,12 @@ from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Arm, Live, Predicted, Versions
-from rasen_serving.log import Entry, PredictionLog
+from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled, outputs_of
 from rasen_serving.messages import Rewarded, Situation
+from rasen_serving.pending import Pending
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.segments import About
 from rasen_serving.shadow import Copy, Shadows
 from rasen_serving.wire import Answer, Given
 
@@ -43,55 +45,9 @@ RESCUED = "champion"
 
 _STUCK_SECONDS = 5.0
 
-
-class Pending:
-    """A request on its way: answered, counted and logged once, by whoever comes first."""
-
-    __slots__ = (
-        "_service",
-        "answered",
-        "arm",
-        "arrived",
-        "asked",
-        "columns",
-        "done",
-        "failed",
-        "live",
-        "reason",
-        "started",
-    )
-
-    def __init__(self, service: Service, asked: Asked, done: Callable[[Answer], None]) -> None:
-        self.asked = asked
-        self.done = done
-        self.started = time.perf_counter()
-        self.arrived = time.time()
-        self.live: Live | None = None
-        self.arm: Arm | None = None
-        self.failed: Arm | None = None  # the candidate for which the champion answers
-        self.columns: Columns | None = None
-        self.reason = ""
-        self.answered = False
-        self._service = service
-
-    def finish(self, outcome: Outcome) -> None:
-        """Answer with an outcome; one that comes too late is not needed any more."""
-        if not self.answered and not self._service.rescue(self, outcome):
-            self.answered = True
-            self._service.finish(self, outcome)
-            del (
-                self.asked,
-                self.done,
-                self.columns,
-                self.arm,
-                self.live,
-                self.failed,
-            )  # it may stay in a queue for a while
-
-    def expire(self) -> None:
-        """Stop waiting for the model."""
-        assert self.live is not None  # only such are given a budget
-        self.finish(OutOfTime(f"the model did not answer within {self.live.budget_seconds:g} s"))
+_PARKED_SECONDS = 10.0
+_MOST_PARKED = 1000
+"""So many requests, and for so long, wait for an endpoint that is being loaded."""
 
 
 class Service:
@@ -113,13 +69,18 @@ class Service:
             log=lambda: self.log,
             max_rows=settings.max_rows,
         )
+        self.want: Callable[[str], None] = lambda endpoint: None  # a worker asks its supervisor
         self._deadlines = Deadlines()
+        self._parked: dict[str, list[Pending]] = {}
         self._complained: dict[str, float] = {}
 
     def accept_situation(self, situation: Situation) -> None:
         """Take over what the supervisor says."""
         self.situation = situation
         self.versions.waiting = situation.waiting
+        self.versions.asleep = situation.asleep
+        for endpoint in [name for name in self._parked if name not in situation.asleep]:
+            self.resume(endpoint)
         if self.log is not None:
             self.log.is_open = situation.log_open
 
@@ -143,8 +104,17 @@ class Service:
 
         The one way into the model, whichever way the bytes came.
         """
-        pending = Pending(self, asked, done)
         self.at_work += 1
+        self._ask(Pending(self, asked, done))
+
+    def resume(self, endpoint: str) -> None:
+        """Go on with the requests that have waited for an endpoint, now that it is live or cannot be."""
+        for pending in self._parked.pop(endpoint, []):
+            if not pending.answered:
+                self._ask(pending)
+
+    def _ask(self, pending: Pending) -> None:
+        asked = pending.asked
         try:
             live = pending.live = self.versions.take(asked.endpoint)
             if live.chooser is None and not asked.variant:
@@ -152,13 +122,15 @@ class Service:
             else:
                 arm, pending.reason = choose(live, asked, may_override=self.settings.variant_override)
             pending.arm = arm
-            self._ask(pending, arm)
+            self._ask_model(pending, arm)
             if live.budget_seconds:
                 self._deadlines.add(pending, budget_seconds=live.budget_seconds)
+        except Asleep as error:
+            self._park(pending, error)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
             pending.finish(error)
 
-    def _ask(self, pending: Pending, arm: Arm) -> None:
+    def _ask_model(self, pending: Pending, arm: Arm) -> None:
         """Have one variant predict."""
         asked, loaded = pending.asked, arm.loaded
         rows = 0
@@ -203,10 +175,28 @@ class Service:
         pending.failed, pending.arm = arm, live.champion
         pending.reason = f"rescue: {_why(error)}"
         try:
-            self._ask(pending, live.champion)
+            self._ask_model(pending, live.champion)
         except Exception as another:  # noqa: BLE001  # the boundary, as in `ask`
             pending.finish(another)
         return True
+
+    def _park(self, pending: Pending, error: Asleep) -> None:
+        """Have a request wait until its endpoint is loaded, for a while."""
+        endpoint = pending.asked.endpoint
+        parked = self._parked.setdefault(endpoint, [])
+        if len(parked) >= _MOST_PARKED:
+            pending.finish(error)
+            return
+        if not parked:
+            self.want(endpoint)
+            asyncio.get_running_loop().call_later(_PARKED_SECONDS, self._give_up, parked, error)
+        parked.append(pending)
+
+    def _give_up(self, parked: list[Pending], error: Asleep) -> None:
+        for pending in parked:
+            pending.finish(error)
+        if parked and self._parked.get(parked[0].endpoint) is parked:
+            del self._parked[parked[0].endpoint]
 
     def finish(self, pending: Pending, outcome: Outcome) -> None:
         """Answer a request; what the model failed at, the profile answers."""
@@ -257,7 +247,13 @@ class Service:
         for arm in live.shadows:
             if is_copied(asked.endpoint, live.salt, arm.weight, asked):
                 self.shadows.offer(
-                    Copy(arm=arm, revision=live.revision.number, asked=asked, predicted=predicted)
+                    Copy(
+                        arm=arm,
+                        revision=live.revision.number,
+                        asked=asked,
+                        predicted=predicted,
+                        log_policy=live.revision.log,
+                    )
                 )
 
     def stuck_shadow(self) -> str:
@@ -314,22 +310,33 @@ class Service:
         )
         if live is None or arm is None or predicted is None or self.log is None:
             return  # nothing was predicted: counted, not logged
+        policy = live.revision.log
+        if policy.sample < 1.0 and not is_sampled(asked.request_id, policy.sample):
+            self.log.leave_out(predicted.rows)
+            return
+        version = arm.loaded.version
         self.log.add(
             Entry(
+                about=About(
+                    endpoint=asked.endpoint,
+                    revision=live.revision.number,
+                    model=version.run,
+                    engine=arm.loaded.engine.name if source == MODEL else source,
+                    variant=arm.role,
+                    reason=f"fallback: {fell_back}" if fell_back else pending.reason,
+                    source=source,
+                    status=answer.status,
+                    data_version=version.trained_until or "",
+                ),
                 request_id=asked.request_id,
                 at=pending.arrived,
-                endpoint=asked.endpoint,
-                revision=live.revision.number,
-                model=arm.loaded.version.run,
-                engine=arm.loaded.engine.name if source == MODEL else source,
-                variant=arm.role,
-                reason=f"fallback: {fell_back}" if fell_back else pending.reason,
-                source=source,
-                status=answer.status,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                inputs=predicted.columns,
-                outputs=predicted.predictions,
+                batch_rows=predicted.batch_rows or predicted.rows,
+                inputs=inputs_of(asked, predicted.columns, exclude=policy.exclude),
+                outputs=outputs_of(asked, answer, predicted.predictions) if source else b"",
+                address=asked.address,
+                traceparent=asked.traceparent,
             )
         )
 

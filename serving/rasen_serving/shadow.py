@@ -18,13 +18,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rasen_serving.assignment import SHADOW
 from rasen_serving.batching import Outcome, Request, answer
 from rasen_serving.comparison import Comparisons, compare
 from rasen_serving.counts import Counts
 from rasen_serving.live import Arm, Predicted
-from rasen_serving.log import Entry, PredictionLog
-from rasen_serving.messages import Compared
+from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled
+from rasen_serving.messages import Compared, LogPolicy
+from rasen_serving.segments import About
 
 if TYPE_CHECKING:
     from rasen_serving.asked import Asked
@@ -48,6 +51,7 @@ class Copy:
         revision: Number of the ledger record under which it was asked.
         asked: The request.
         predicted: What was returned.
+        log_policy: What of it is logged.
         at: When it was answered, on the monotonic clock.
     """
 
@@ -55,6 +59,7 @@ class Copy:
     revision: int
     asked: Asked
     predicted: Predicted
+    log_policy: LogPolicy
     at: float = field(default_factory=time.monotonic)
 
 
@@ -183,11 +188,14 @@ class Shadows:
             seconds=seconds,
         )
         log = self._log()
-        if log is not None:
-            log.add(
-                Entry(
-                    request_id=copy.asked.request_id,
-                    at=time.time() - (time.monotonic() - copy.at),
+        if log is None:
+            return
+        if not is_sampled(copy.asked.request_id, copy.log_policy.sample):
+            log.leave_out(copy.predicted.rows)
+            return
+        log.add(
+            Entry(
+                about=About(
                     endpoint=copy.asked.endpoint,
                     revision=copy.revision,
                     model=version.run,
@@ -196,12 +204,23 @@ class Shadows:
                     reason=SHADOW,
                     source=source,
                     status=status,
-                    latency_us=round(seconds * 1e6),
-                    rows=copy.predicted.rows,
-                    inputs=copy.predicted.columns,
-                    outputs=[] if predicted is None else predicted.predictions,
-                )
+                    data_version=version.trained_until or "",
+                ),
+                request_id=copy.asked.request_id,
+                at=time.time() - (time.monotonic() - copy.at),
+                latency_us=round(seconds * 1e6),
+                rows=copy.predicted.rows,
+                batch_rows=copy.predicted.rows
+                if predicted is None
+                else predicted.batch_rows or predicted.rows,
+                inputs=inputs_of(copy.asked, copy.predicted.columns, exclude=copy.log_policy.exclude),
+                outputs=b""
+                if predicted is None
+                else msgspec.json.encode({"predictions": predicted.predictions}),
+                address=copy.asked.address,
+                traceparent=copy.asked.traceparent,
             )
+        )
 
     # What follows runs in the shadows' thread.
 

@@ -34,6 +34,7 @@ from rasen_serving.messages import (
     TO_WORKER,
     Beat,
     Drain,
+    Evict,
     Forget,
     FromWorker,
     Learned,
@@ -44,6 +45,7 @@ from rasen_serving.messages import (
     Serve,
     Situation,
     Switch,
+    Wanted,
     encode,
 )
 from rasen_serving.orphans import die_with
@@ -107,8 +109,11 @@ class Worker:
         self._service = kit.service
         self._versions = kit.service.versions
         self._counts = kit.service.counts
-        self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
+        self._log = self._service.log = PredictionLog(
+            spool_folder(kit.settings), board, segment_seconds=kit.settings.prediction_log_seconds
+        )
         self._versions.suspects = board.suspects
+        self._service.want = lambda endpoint: self._say(Wanted(endpoint=endpoint))
         self._server = _Server(kit.config)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -128,7 +133,7 @@ class Worker:
             self._obey(message)
         os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
 
-    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation | Learned) -> None:
+    def _obey(self, message: Prepare | Switch | Forget | Evict | Serve | Situation | Learned) -> None:
         match message:
             case Prepare():
                 task = asyncio.create_task(self._prepare(message.revision))
@@ -136,6 +141,9 @@ class Worker:
                 task.add_done_callback(self._tasks.discard)
             case Switch():
                 self._versions.switch(message.endpoint, message.number)
+                self._service.resume(message.endpoint)
+            case Evict():
+                self._versions.evict(message.endpoint)
             case Forget():
                 self._versions.forget(message.endpoint, message.number)
             case Serve():
@@ -186,6 +194,7 @@ class Worker:
                     expected=self._versions.expected,
                     compared=self._service.shadows.comparisons.all(),
                     stuck=self._service.stuck_shadow(),
+                    used=self._versions.take_used(),
                 )
             )
             await asyncio.sleep(BEAT_SECONDS)
