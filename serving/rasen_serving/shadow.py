@@ -2,7 +2,8 @@
 
 A shadow may be slow, wrong or stuck, and nobody who waits for an answer may notice. So copies are taken after the
 answer was handed over, computed in a thread of their own, and only while no request is at work in this worker; whatever
-waits longer than a second, or has no room, is dropped and counted. Shadows compute for a fifth of the time at most, and
+waits longer than two seconds, or has no room, is dropped and counted. Copies gather, so one call computes many, and a
+call of milliseconds is followed by a hundred times its length of rest: at most one request in a hundred meets one. And
 meanwhile the interpreter changes threads fifty times as often, so that the event loop gets its turn within 0.1 ms.
 """
 
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
 
 WAITING_MAX_ROWS = 1000
 _BATCH_MAX_ROWS = 200
-_WAIT_SECONDS = 1.0
+_WAIT_SECONDS = 2.0
 _LOOK_SECONDS = 0.002
-_REST = 4.0
-"""After a call, so many times its length nothing is computed."""
+_REST = 99.0
+_REST_MAX_SECONDS = 1.0
+"""After a call, so many times its length, or for a second, nothing is computed."""
 
 _SWITCH_SECONDS = 0.0001
 
@@ -166,7 +168,7 @@ class Shadows:
         self._since, self._computing = None, None
         if self._closed:
             return
-        self._rests_until = time.monotonic() + _REST * seconds
+        self._rests_until = time.monotonic() + min(_REST * seconds, _REST_MAX_SECONDS)
         self.comparisons.merge(sums)
         for copy, outcome in zip(batch, outcomes, strict=True):
             self._record(copy, outcome, seconds)
