@@ -30,6 +30,7 @@ class Pending:
         "done",
         "endpoint",
         "failed",
+        "key_id",
         "live",
         "reason",
         "started",
@@ -46,6 +47,7 @@ class Pending:
         self.failed: Arm | None = None  # the candidate for which the champion answers
         self.columns: Columns | None = None
         self.reason = ""
+        self.key_id = ""
         self.answered = False
         self._service = service
 
@@ -54,14 +56,8 @@ class Pending:
         if not self.answered and not self._service.rescue(self, outcome):
             self.answered = True
             self._service.finish(self, outcome)
-            del (
-                self.asked,
-                self.done,
-                self.columns,
-                self.arm,
-                self.live,
-                self.failed,
-            )  # it may stay in a queue for a while
+            # It may stay in a queue for a while.
+            del self.asked, self.done, self.columns, self.arm, self.live, self.failed
 
     def expire(self) -> None:
         """Stop waiting for the model."""

@@ -19,6 +19,7 @@ from rasen_serving.requests import read_body
 from rasen_serving.wire_own import JSON, check_json
 
 if TYPE_CHECKING:
+    from rasen_serving.access import Known
     from rasen_serving.live import Live
     from rasen_serving.service import Service
 
@@ -86,6 +87,9 @@ def mount_rewards(app: FastAPI, service: Service) -> None:
         openapi_extra=_DOCUMENT,
     )
     async def take_rewards(endpoint: str, request: Request) -> Response:
+        caller: Known = request.scope["rasen_caller"]
+        caller.take()
+        caller.check_may_ask(endpoint)
         live = service.versions.take(endpoint)
         check_json(request.headers.get("content-type", ""))
         body = await read_body(request, service.settings.max_body_bytes)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rasen.errors import AnswerNotFinite, ModelFailed
+from rasen_serving.access import Access
 from rasen_serving.assignment import BREAKER, ONLY, OVERRIDE, choose, is_copied
 from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
@@ -27,7 +28,7 @@ from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled, outpu
 from rasen_serving.messages import Rewarded, Situation
 from rasen_serving.pending import Pending
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault, status_of
 from rasen_serving.segments import About
 from rasen_serving.shadow import Copy, Shadows
 from rasen_serving.wire import Answer, Given
@@ -55,6 +56,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.access = Access(settings)
         self.versions = Versions()
         self.counts = Counts()
         self.log: PredictionLog | None = None  # a worker's own; the rest is made before the worker is forked
@@ -84,6 +86,20 @@ class Service:
         if self.log is not None:
             self.log.is_open = situation.log_open
 
+    def count_refusal(self, error: Exception) -> None:
+        """Count a request that was refused before it was known what it asks."""
+        self.counts.add(
+            endpoint="",
+            model="",
+            role="",
+            revision=0,
+            status=status_of(error),
+            source="",
+            reason="",
+            rows=0,
+            seconds=0.0,
+        )
+
     def address_of(self, host: str) -> str:
         """Return the caller's address as far as it is to be kept."""
         return host if self.settings.log_addresses else ""
@@ -105,7 +121,13 @@ class Service:
         The one way into the model, whichever way the bytes came.
         """
         self.at_work += 1
-        self._ask(Pending(self, asked, done))
+        pending = Pending(self, asked, done)
+        try:
+            pending.key_id = self.access.admit(asked.endpoint, asked.authorization)
+        except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
+            pending.finish(error)
+            return
+        self._ask(pending)
 
     def resume(self, endpoint: str) -> None:
         """Go on with the requests that have waited for an endpoint, now that it is live or cannot be."""
@@ -240,9 +262,9 @@ class Service:
         pending.done(answer)
         if live is not None and live.shadows and source == MODEL:
             assert predicted is not None  # a model has answered
-            self._copy(live, asked, predicted)
+            self._copy(live, asked, predicted, pending.key_id)
 
-    def _copy(self, live: Live, asked: Asked, predicted: Predicted) -> None:
+    def _copy(self, live: Live, asked: Asked, predicted: Predicted, key_id: str) -> None:
         """Offer a request that was answered to the shadows."""
         for arm in live.shadows:
             if is_copied(asked.endpoint, live.salt, arm.weight, asked):
@@ -253,6 +275,7 @@ class Service:
                         asked=asked,
                         predicted=predicted,
                         log_policy=live.revision.log,
+                        key_id=key_id,
                     )
                 )
 
@@ -315,13 +338,14 @@ class Service:
             self.log.leave_out(predicted.rows)
             return
         version = arm.loaded.version
+        batch_rows = predicted.batch_rows or predicted.rows
         self.log.add(
             Entry(
                 about=About(
                     endpoint=asked.endpoint,
                     revision=live.revision.number,
                     model=version.run,
-                    engine=arm.loaded.engine.name if source == MODEL else source,
+                    engine=arm.loaded.engines.for_rows(batch_rows).name if source == MODEL else source,
                     variant=arm.role,
                     reason=f"fallback: {fell_back}" if fell_back else pending.reason,
                     source=source,
@@ -332,9 +356,10 @@ class Service:
                 at=pending.arrived,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                batch_rows=predicted.batch_rows or predicted.rows,
+                batch_rows=batch_rows,
                 inputs=inputs_of(asked, predicted.columns, exclude=policy.exclude),
                 outputs=outputs_of(asked, answer, predicted.predictions) if source else b"",
+                key_id=pending.key_id,
                 address=asked.address,
                 traceparent=asked.traceparent,
             )

@@ -54,6 +54,7 @@ class Copy:
         asked: The request.
         predicted: What was returned.
         log_policy: What of it is logged.
+        key_id: Whose key, or `""`.
         at: When it was answered, on the monotonic clock.
     """
 
@@ -62,6 +63,7 @@ class Copy:
     asked: Asked
     predicted: Predicted
     log_policy: LogPolicy
+    key_id: str
     at: float = field(default_factory=time.monotonic)
 
 
@@ -177,6 +179,7 @@ class Shadows:
         """Count and log what a shadow answered in a call of so many seconds."""
         predicted = outcome if isinstance(outcome, Predicted) and outcome.failure is None else None
         version = copy.arm.loaded.version
+        batch_rows = copy.predicted.rows if predicted is None else predicted.batch_rows or predicted.rows
         status, source = (500, "") if predicted is None else (200, "model")
         self._counts.add(
             endpoint=copy.asked.endpoint,
@@ -201,7 +204,7 @@ class Shadows:
                     endpoint=copy.asked.endpoint,
                     revision=copy.revision,
                     model=version.run,
-                    engine=copy.arm.loaded.engine.name,
+                    engine=copy.arm.loaded.engines.for_rows(batch_rows).name,
                     variant=SHADOW,
                     reason=SHADOW,
                     source=source,
@@ -212,13 +215,12 @@ class Shadows:
                 at=time.time() - (time.monotonic() - copy.at),
                 latency_us=round(seconds * 1e6),
                 rows=copy.predicted.rows,
-                batch_rows=copy.predicted.rows
-                if predicted is None
-                else predicted.batch_rows or predicted.rows,
+                batch_rows=batch_rows,
                 inputs=inputs_of(copy.asked, copy.predicted.columns, exclude=copy.log_policy.exclude),
                 outputs=b""
                 if predicted is None
                 else msgspec.json.encode({"predictions": predicted.predictions}),
+                key_id=copy.key_id,
                 address=copy.asked.address,
                 traceparent=copy.asked.traceparent,
             )
