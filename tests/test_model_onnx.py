@@ -48,9 +48,13 @@ from rasen.model.publishing import prepare
 from rasen.model.schema import ModelSchema
 from rasen.settings import load_settings
 from rasen.store import open_store
-from rasen.tracking.records import Qualification
+from rasen.tracking.manifest import read_manifest
+from rasen.tracking.records import Qualification, Verdict
+from rasen.tracking.signature import load_trust
 from rasen_serving.live import load
 from rasen_serving.revisions import Revisions
+from stand.pipelines import write_pipeline
+from stand.runs import run_working_copy
 from stand.versions import publish_and_deploy
 
 RANDOM = np.random.default_rng(1)
@@ -389,6 +393,29 @@ def test_manifests_of_before_and_of_now() -> None:
     assert Qualification.model_validate({}).usable_engines == ()
     now = Qualification(engine="xgboost", engines=["xgboost", "onnx"])
     assert now.usable_engines == ("xgboost", "onnx")
+
+
+TRAIN = """
+import numpy as np, pandas as pd, rasen
+from sklearn.tree import DecisionTreeRegressor
+rows = pd.DataFrame({"x": np.arange(60.0)})
+rasen.publish(DecisionTreeRegressor(max_depth=3).fit(rows, rows.x ** 2), example=rows.head(20))
+"""
+
+
+def test_a_run_publishes_the_graph_beside_the_model(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / "home")
+    executed = run_working_copy(settings, write_pipeline(tmp_path / "toy", {"train": [TRAIN]}))
+    assert executed.verdict is Verdict.SUCCEEDED
+    store = open_store(settings)
+    manifest = read_manifest(store, load_trust(settings), "toy", executed.run, environment="dev").manifest
+    assert manifest.model is not None
+    assert manifest.model.qualification.engines == ["onnx"]
+    assert manifest.model.qualification.engine == "onnx"
+    graph = manifest.model.files["onnx"]
+    assert graph.key == f"runs/toy/{executed.run}/_qualify/1/model.onnx"
+    assert sha256(store.read(graph.key)).hexdigest() == graph.sha256
+    assert graph in manifest.files
 
 
 @pytest.fixture(scope="module")
