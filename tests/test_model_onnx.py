@@ -33,6 +33,7 @@ from sklearn.preprocessing import (
     PolynomialFeatures,
     StandardScaler,
 )
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from xgboost import XGBClassifier, XGBRegressor
 
@@ -255,6 +256,12 @@ def test_a_conversion_that_fails_says_why(tmp_path: Path) -> None:
     model = make_pipeline(SimpleImputer(add_indicator=True), Ridge())
     with pytest.raises(NotConverted, match="raised NotImplementedError: only NaN in columns of fractions"):
         convert_to_onnx(*fitted((model, HOLES, TARGET), tmp_path)[:2])
+
+
+def test_what_onnx_computes_in_single_precision_is_not_used(tmp_path: Path) -> None:
+    model = make_pipeline(StandardScaler(), SVC())
+    with pytest.raises(NotConverted, match="SVMClassifier of ONNX computes in single precision"):
+        convert_to_onnx(*fitted((model, NUMBERS, CLASS), tmp_path)[:2])
 
 
 def test_a_conversion_that_warns_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
