@@ -308,7 +308,7 @@ MODELS: list[Callable[[int], Any]] = [
 ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     make=st.sampled_from(MODELS),
     before=st.sampled_from(["nothing", "scaled", "encoded"]),
