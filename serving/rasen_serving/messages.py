@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from rasen_serving.callers import Callers
+
 CHAMPION = "champion"
 
 
@@ -176,7 +178,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish what is in flight, then exit."""
 
 
-ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Drain
+ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Callers | Drain
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
