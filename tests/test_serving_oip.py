@@ -2,6 +2,7 @@
 
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,15 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rasen.data.columns import ColumnType
+from rasen.model.conversion import as_list, is_array
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen.settings import load_settings
 from rasen.store import open_store
+from rasen_serving.asked import Asked
+from rasen_serving.batching import Request as BatchedRequest
+from rasen_serving.batching import answer as answer_batch
+from rasen_serving.live import Predicted
 from rasen_serving.messages import Situation
 from rasen_serving.oip_datatypes import DATATYPES, write_bytes
 from rasen_serving.oip_tensors import Tensor, read_columns
 from rasen_serving.refusals import InvalidRows, TooManyRows
+from rasen_serving.wire_oip import OIP
 from stand.app import App
 from stand.protocol_models import deploy_protocol_models
+from stand.versions import linear, publish_version, share_out
 
 HEAD = "inference-header-content-length"
 INFER = "/v2/models/demand/infer"
@@ -211,6 +219,39 @@ def test_a_version_is_a_live_run_or_the_live_revision(app: App) -> None:
         assert f"live are revision 1 and its runs '{RUNS['demand']}'" in error_of(app.call("GET", path), 404)
     refused = infer(app, ORIGIN, HOUR, path="/v2/models/demand/versions/7/infer")
     assert "version '7' of 'demand' is not live" in error_of(refused, 404)
+
+
+def test_a_run_in_the_path_is_the_variant_that_answers(tmp_path: Path) -> None:
+    home = load_settings(home=tmp_path, environment="dev", variant_override=False)
+    store = open_store(home)
+    one, two, three = (
+        publish_version(store, home, number=number, model=linear(number)) for number in (1, 2, 3)
+    )
+    share_out(
+        store,
+        home,
+        {one: ("champion", 0.5), two: ("challenger", 0.5), three: ("shadow", 0.0)},
+        endpoint="demand",
+    )
+    app = App(store, home)
+    app.bring_up()
+    assert app.call("GET", "/v2/models/demand").json()["versions"] == [one.run, two.run]
+    for version, slope in ((one.run, 1), (two.run, 2)):
+        for _ in range(8):
+            path = f"/v2/models/demand/versions/{version}/infer"
+            answer = infer(app, ORIGIN, HOUR, path=path).json()
+            assert answer["model_version"] == version
+            assert answer["outputs"][0]["data"] == [7.0 * slope, 18.0 * slope]
+    for _ in range(8):  # the header is not listened to here
+        either = app.call(
+            "POST",
+            "/v2/models/demand/versions/1/infer",
+            json={"inputs": [ORIGIN, HOUR]},
+            headers={"x-rasen-variant": three.run},
+        )
+        assert either.json()["model_version"] in (one.run, two.run)
+    hidden = infer(app, ORIGIN, HOUR, path=f"/v2/models/demand/versions/{three.run}/infer")
+    assert "is not live" in error_of(hidden, 404)
 
 
 def test_errors_of_other_paths_have_the_protocols_shape(app: App) -> None:
@@ -433,7 +474,7 @@ def test_bytes_and_json_are_the_same_columns(data: st.DataObject, datatype: str,
         first, second = (
             read_columns(schema, [tensor], max_rows=10, check_values=True) for tensor in (listed, packed)
         )
-        assert first == second == {name: values}
+        assert as_list(first[name]) == as_list(second[name]) == values
 
 
 def test_nan_in_bytes_is_null_where_null_may_be() -> None:
@@ -549,3 +590,32 @@ def test_no_request_is_answered_with_a_5xx(
     assert answer.status_code < 500, answer.text
     if answer.status_code != 200:
         assert error_of(answer, answer.status_code)
+
+
+@pytest.mark.parametrize("kinds", [("<f8", "<f8"), ("<f8", "<f4"), ("<f8", ""), ("", "")])
+def test_requests_of_one_turn_share_a_call_whether_their_numbers_are_arrays_or_not(
+    app: App, monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, str]
+) -> None:
+    loaded = app.service.versions.take("matrix").champion.loaded
+    predict = loaded.predict
+    calls: list[Any] = []
+
+    def watched(columns: Any) -> Any:
+        calls.append(columns["a"])
+        return predict(columns)
+
+    monkeypatch.setattr(loaded, "predict", watched)
+    batch = []
+    for kind in kinds:
+        columns: dict[str, Any] = {"a": [1.0, 2.5], "b": [0.5, -1.0], "c": [3.0, 4.0]}
+        if kind:
+            columns = {name: np.array(values, kind) for name, values in columns.items()}
+        asked = Asked(endpoint="matrix", request_id="r", content_type="", body=b"", wire=OIP)
+        batch.append(
+            BatchedRequest(loaded=loaded, asked=asked, columns=columns, rows=2, done=lambda outcome: None)
+        )
+    outcomes = answer_batch(loaded, batch, max_rows=20)
+    assert [outcome.predictions for outcome in outcomes if isinstance(outcome, Predicted)] == [[4.5, 5.5]] * 2
+    (together,) = calls
+    assert len(together) == 4
+    assert is_array(together) == (kinds == ("<f8", "<f8"))

@@ -21,6 +21,7 @@ from rasen_serving.openapi import build_openapi
 from rasen_serving.protocol_routes import add_protocol_routes, error_body
 from rasen_serving.refusals import MethodRefused, headers_of, status_of
 from rasen_serving.requests import answer_request, caller_of
+from rasen_serving.rewards import mount_rewards
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
 from rasen_serving.wire_own import JSON, OWN
@@ -141,6 +142,7 @@ def create_app(service: Service) -> FastAPI:
             raise NotFound(f"there is no {name[:100]!r} under /docs")
         return FileResponse(asset_path(name), media_type=ASSETS[name])
 
+    mount_rewards(app, service)
     _answer_errors(app)
     return app
 

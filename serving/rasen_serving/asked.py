@@ -49,6 +49,7 @@ class Asked:
         address: The caller's, `""` unless it is to be kept.
         routing_key: By which variants are assigned, `""` when there is none.
         variant: The variant that a tester asks for, `""` when nobody does.
+        pinned: It was not a tester's header that named the variant, but the version in the request's path.
         traceparent: W3C trace context, `""` when there is none that is well formed.
         about: What the wire format noted from path and headers.
     """
@@ -62,6 +63,7 @@ class Asked:
     address: str = ""
     routing_key: str = ""
     variant: str = ""
+    pinned: bool = False
     traceparent: str = ""
     about: object = None
 

@@ -14,8 +14,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from rasen.errors import InvalidInput, ModelFailed
+from rasen.model.conversion import as_list, is_array
 from rasen_serving.asked import Asked
 from rasen_serving.live import Loaded, Predicted
 from rasen_serving.prediction_thread import PredictionThread
@@ -132,13 +135,11 @@ def answer(loaded: Loaded, batch: Sequence[Request], *, max_rows: int) -> list[O
 
 
 def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
+    arrays = any(request.asked.wire.gives_arrays for request in batch)
     merged: dict[str, Sequence[object]] = {}
     for name in loaded.schema.names:
-        values: list[object] = []
-        for request in batch:
-            assert request.columns is not None  # only such are taken together
-            values += request.columns[name]
-        merged[name] = values
+        parts = [request.columns[name] for request in batch if request.columns is not None]  # none is
+        merged[name] = _joined_arrays(parts) if arrays else list(chain.from_iterable(parts))
     predictions = loaded.predict(merged)
     outcomes: list[Outcome] = []
     start = 0
@@ -155,6 +156,15 @@ def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
         )
         start = end
     return outcomes
+
+
+def _joined_arrays(parts: list[Any]) -> Any:  # Any: lists or arrays, and one of them
+    """Return values one after the other: an array, when all of them are arrays of one type."""
+    import numpy as np
+
+    if all(map(is_array, parts)) and len({part.dtype for part in parts}) == 1:
+        return np.concatenate(parts)
+    return list(chain.from_iterable(map(as_list, parts)))
 
 
 def _answer_one(loaded: Loaded, request: Request, *, max_rows: int) -> Outcome:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rasen.data.columns import ColumnType
 from rasen.errors import NotFound
+from rasen_serving.assignment import SHADOW
 from rasen_serving.live import Live
 from rasen_serving.oip_datatypes import datatype_of, outputs_of
 from rasen_serving.refusals import Asleep
@@ -55,7 +56,7 @@ def describe_model(live: Live) -> ModelMetadata:
     schema = live.champion.loaded.schema
     return ModelMetadata(
         name=live.revision.endpoint,
-        versions=tuple(arm.loaded.version.run for arm in live.arms),
+        versions=tuple(answering_runs(live)),
         platform=PLATFORM,
         inputs=tuple(TensorMetadata.of_column(column.name, column.type) for column in schema.inputs),
         outputs=tuple(
@@ -94,6 +95,11 @@ def check_ready(service: Service, endpoint: str, version: str = "") -> None:
         find_version(find_live(service, endpoint), version)
 
 
+def answering_runs(live: Live) -> list[str]:
+    """Return the runs whose answers are returned, the champion's first; a shadow's are not."""
+    return [arm.loaded.version.run for arm in live.arms if arm.role != SHADOW]
+
+
 def find_version(live: Live, wanted: str) -> str:
     """Return the run that a version in a request's path names, `""` when any run of the live revision will do.
 
@@ -106,7 +112,7 @@ def find_version(live: Live, wanted: str) -> str:
     """
     if wanted in ("", str(live.revision.number)):
         return ""
-    runs = [arm.loaded.version.run for arm in live.arms]
+    runs = answering_runs(live)
     if wanted in runs:
         return wanted
     raise NotFound(

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rasen.model.schema import Column, ModelSchema
 from rasen.suggestion import suggest
@@ -100,7 +100,7 @@ def _read(
         return
     by_name = {column.name: column for column in schema.inputs}
     is_matrix = len(tensors) == 1 and tensors[0].name not in by_name
-    found: dict[str, Values] = {}
+    found: dict[str, Any] = {}  # Any: a list of values, or an array
     counts: dict[str, int] = {}
     for index, tensor in enumerate(tensors):
         try:
@@ -179,14 +179,20 @@ def _check_datatype(tensor: Tensor, index: int, wanted: Sequence[Column]) -> Non
             )
 
 
-def _values(tensor: Tensor, index: int, count: int, wanted: Sequence[Column]) -> Values:
-    """Return a tensor's values in a flat list; null stands where a nullable column has NaN."""
+def _values(tensor: Tensor, index: int, count: int, wanted: Sequence[Column]) -> Values | np.ndarray:
+    """Return a tensor's values in a flat list, numbers that came as bytes in an array, as they lie there.
+
+    Where a nullable column has NaN, null stands in a list.
+    """
     datatype = DATATYPES[tensor.datatype]
     nullable = any(column.nullable for column in wanted)
     if tensor.raw is None:
         values = _from_json(tensor, index, count, datatype, nullable=nullable)
     elif datatype.code:
-        values = _from_bytes(tensor, index, count, datatype)
+        array = _from_bytes(tensor, index, count, datatype)
+        if not nullable or array.dtype.kind != "f" or not _has_nan(array):
+            return array
+        values = array.tolist()
     else:
         values = _from_texts(tensor.raw, index, count)
     if nullable and float in datatype.kinds and any(value != value for value in values):  # noqa: PLR0124  # NaN differs from itself
@@ -232,7 +238,8 @@ def _rounded(values: Values, datatype: Datatype, name: str, path: tuple[PathElem
             )
     except OverflowError:
         raise _Bad(path, f"holds a whole number that does not fit into {name}") from None
-    return _listed(array)
+    rounded: Values = array.tolist()
+    return rounded
 
 
 def _flat(data: list[object], shape: Sequence[int], path: tuple[PathElement, ...]) -> Values:
@@ -247,7 +254,7 @@ def _flat(data: list[object], shape: Sequence[int], path: tuple[PathElement, ...
     return list(chain.from_iterable(rows))
 
 
-def _from_bytes(tensor: Tensor, index: int, count: int, datatype: Datatype) -> Values:
+def _from_bytes(tensor: Tensor, index: int, count: int, datatype: Datatype) -> np.ndarray:
     import numpy as np
 
     assert tensor.raw is not None  # asked before
@@ -260,16 +267,16 @@ def _from_bytes(tensor: Tensor, index: int, count: int, datatype: Datatype) -> V
         )
     array = np.frombuffer(tensor.raw, dtype=dtype)
     if bool not in datatype.kinds:
-        return _listed(array)
+        return array
     if array.max() > 1:
         raise _Bad(path, f"holds the byte {int(array.max())}; BOOL is 0 or 1")
-    return _listed(array.astype(bool))
+    return array.astype(bool)
 
 
-def _listed(array: np.ndarray) -> Values:
-    """Return an array as engines and prediction log take it: a list of Python's own values."""
-    values: Values = array.tolist()
-    return values
+def _has_nan(array: np.ndarray) -> bool:
+    import numpy as np
+
+    return bool(np.isnan(array).any())
 
 
 def _from_texts(raw: bytes, index: int, count: int) -> Values:

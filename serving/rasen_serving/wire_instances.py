@@ -35,6 +35,7 @@ class InstancesFormat:
     """Reads and writes `instances` and `predictions`."""
 
     name = "instances"
+    gives_arrays = False
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain request."""

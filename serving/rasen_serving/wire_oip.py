@@ -71,6 +71,7 @@ class OipFormat:
     """Reads and writes the Open Inference Protocol."""
 
     name = "oip"
+    gives_arrays = True
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a request that is not large, and for a version that is live."""
@@ -167,7 +168,7 @@ def choose_variant(asked: Asked) -> Asked:
         run = find_version(live, notes.version)
     except NotFound:
         return asked  # it is refused when it is known that he may ask
-    return replace(asked, variant=run) if run else asked
+    return replace(asked, variant=run, pinned=True) if run else asked
 
 
 def check_version(loaded: Loaded, asked: Asked) -> None:

@@ -24,6 +24,7 @@ class App:
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
         self.asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
+        self._runner = _shared_runner()
 
     def bring_up(self) -> None:
         """Load and switch to the newest revision of every endpoint."""
@@ -39,7 +40,7 @@ class App:
             async with httpx.AsyncClient(transport=transport, base_url="http://serving") as client:
                 return await client.request(method, path, **options)
 
-        return _runner().run(send())
+        return self._runner.run(send())
 
     def predict(self, endpoint: str, document: object, **options: Any) -> httpx.Response:
         """Send one prediction request."""
@@ -47,7 +48,7 @@ class App:
 
 
 @cache
-def _runner() -> asyncio.Runner:
+def _shared_runner() -> asyncio.Runner:
     """Return the one loop of all calls: one, as a worker has, and never closed by whatever collects an app."""
     runner = asyncio.Runner()
     atexit.register(runner.close)
