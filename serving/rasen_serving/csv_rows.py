@@ -22,8 +22,14 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
 
-def read_csv(schema: ModelSchema, body: bytes, *, max_rows: int) -> Columns:
+def read_csv(schema: ModelSchema, body: bytes, *, max_rows: int, check_values: bool) -> Columns:
     """Return the columns of a table in CSV, in the schema's order.
+
+    Args:
+        schema: What the model takes.
+        body: The table.
+        max_rows: The most rows.
+        check_values: Whether each value is held against its column, too, so that what is wrong is named by its place.
 
     Raises:
         MalformedBody: It is not UTF-8, or not CSV.
@@ -41,7 +47,8 @@ def read_csv(schema: ModelSchema, body: bytes, *, max_rows: int) -> Columns:
         for position, name in enumerate(header)
     }
     columns: Columns = {}
-    refuse_any(schema, read_columns(schema, given, columns, max_rows=max_rows, key="csv"))
+    problems = read_columns(schema, given, columns, max_rows=max_rows, key="csv", check_values=check_values)
+    refuse_any(schema, problems)
     return columns
 
 

@@ -126,9 +126,15 @@ def _read(
 
 
 def read_rows(
-    schema: ModelSchema, rows: object, columns: Columns, *, max_rows: int, key: str = "rows"
+    schema: ModelSchema,
+    rows: object,
+    columns: Columns,
+    *,
+    max_rows: int,
+    key: str = "rows",
+    check_values: bool = True,
 ) -> Iterator[FieldProblem]:
-    """Fill `columns` from a list of objects that stands under `key`, and yield what is wrong.
+    """Fill `columns` from a list of objects that stands under `key`, and yield what is wrong; values, if asked to.
 
     Raises:
         TooManyRows: There are more than `max_rows`.
@@ -155,15 +161,23 @@ def read_rows(
                 yield FieldProblem(path=(key, index, name), problem=_unknown(name, schema))
     for column in schema.inputs:
         columns[column.name] = [row.get(column.name) for _, row in good]
+        if not check_values:
+            continue
         present = [(index, row[column.name]) for index, row in good if column.name in row]
         for position, problem in find_faults(column, [value for _, value in present]):
             yield FieldProblem(path=(key, present[position][0], column.name), problem=problem)
 
 
 def read_columns(
-    schema: ModelSchema, given: object, columns: Columns, *, max_rows: int, key: str = "columns"
+    schema: ModelSchema,
+    given: object,
+    columns: Columns,
+    *,
+    max_rows: int,
+    key: str = "columns",
+    check_values: bool = True,
 ) -> Iterator[FieldProblem]:
-    """Fill `columns` from an object of lists that stands under `key`, and yield what is wrong.
+    """Fill `columns` from an object of lists that stands under `key`, and yield what is wrong; values, if asked to.
 
     Raises:
         TooManyRows: There are more than `max_rows` rows.
@@ -189,7 +203,7 @@ def read_columns(
             yield FieldProblem(path=(key, column.name), problem="missing")
         values = lists.get(column.name)
         columns[column.name] = [None] * count if values is None else values
-        for position, problem in find_faults(column, values or []):
+        for position, problem in find_faults(column, values or []) if check_values else ():
             yield FieldProblem(path=(key, column.name, position), problem=problem)
 
 

@@ -6,8 +6,8 @@ input, a bare value will do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -21,10 +21,7 @@ from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_oip import refuse_in_one_text
 from rasen_serving.wire_own import JSON, check_json
 
-if TYPE_CHECKING:
-    from rasen_serving.wire import WireFormat
-
-FAST_BYTES = 1 << 15
+FAST_BYTES = 1 << 16
 """What is larger, and not in the one form that our own decoder reads, is read in the prediction thread."""
 
 _WANTED = '{"instances": [{…}]}'
@@ -41,14 +38,11 @@ class InstancesFormat:
         """Return the columns of a plain request."""
         if asked.content_type != JSON:
             check_json(asked.content_type)
-        return decode_rows(loaded, asked.body, key=b"instances") or read_small(self, loaded, asked)
+        return decode_rows(loaded, asked.body, key=b"instances") or read_small(_read, loaded, asked)
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""
-        document = parse(asked.body, wanted=_WANTED)
-        columns: Columns = {}
-        refuse_any(loaded.schema, _read(loaded.schema, document, columns, max_rows=max_rows))
-        return columns
+        return _read(loaded, asked, max_rows=max_rows, check_values=True)
 
     def encode(self, given: Given, asked: Asked) -> Answer:
         """Write a good answer."""
@@ -81,8 +75,15 @@ def decode_rows(loaded: Loaded, body: bytes, *, key: bytes) -> Columns | None:
         return None
 
 
-def read_small(wire: WireFormat, loaded: Loaded, asked: Asked) -> Columns:
+def read_small(read: Callable[..., Columns], loaded: Loaded, asked: Asked) -> Columns:
     """Return the columns of a request that is read slowly, but small enough for the event loop.
+
+    Its values are not looked at: the engine does, and what it refuses is read again with a look at each.
+
+    Args:
+        read: Called with `loaded`, `asked`, `max_rows` and `check_values`.
+        loaded: The version that answers.
+        asked: The request.
 
     Raises:
         NotFast: It is not.
@@ -91,14 +92,22 @@ def read_small(wire: WireFormat, loaded: Loaded, asked: Asked) -> Columns:
     if len(asked.body) > FAST_BYTES:
         raise NotFast
     try:
-        return wire.read(loaded, asked, max_rows=len(asked.body))
+        return read(loaded, asked, max_rows=len(asked.body), check_values=False)
     except TooManyRows:
         raise NotFast from None  # how many are too many is known there
 
 
-def _read(
-    schema: ModelSchema, document: object, columns: Columns, *, max_rows: int
+def _read(loaded: Loaded, asked: Asked, *, max_rows: int, check_values: bool) -> Columns:
+    schema, document = loaded.schema, parse(asked.body, wanted=_WANTED)
+    columns: Columns = {}
+    refuse_any(schema, _look(schema, document, columns, max_rows=max_rows, check_values=check_values))
+    return columns
+
+
+def _look(
+    schema: ModelSchema, document: object, columns: Columns, *, max_rows: int, check_values: bool
 ) -> Iterator[FieldProblem]:
+    """Fill `columns`, and yield what is wrong."""
     if not isinstance(document, dict):
         yield FieldProblem(path=(), problem=f"must be an object: {_WANTED}")
         return
@@ -110,25 +119,56 @@ def _read(
     if "instances" not in document:
         yield FieldProblem(path=("instances",), problem="missing; a list of objects or of lists")
         return
-    yield from read_instances(schema, document["instances"], columns, max_rows=max_rows, key="instances")
+    yield from read_instances(
+        schema,
+        document["instances"],
+        columns,
+        max_rows=max_rows,
+        key="instances",
+        check_values=check_values,
+    )
 
 
 def read_instances(
-    schema: ModelSchema, instances: object, columns: Columns, *, max_rows: int, key: str
+    schema: ModelSchema,
+    instances: object,
+    columns: Columns,
+    *,
+    max_rows: int,
+    key: str,
+    check_values: bool,
 ) -> Iterator[FieldProblem]:
-    """Fill `columns` from rows that are objects, lists, or bare values, and yield what is wrong.
+    """Fill `columns` from rows that are objects, lists, or bare values, and yield what is wrong; values, if asked to.
 
     Raises:
         TooManyRows: There are more than `max_rows`.
     """
     first = instances[0] if isinstance(instances, list) and instances else None
     if isinstance(instances, list) and isinstance(first, list):
-        yield from read_lists(schema, instances, columns, names=schema.names, max_rows=max_rows, path=(key,))
+        yield from read_lists(
+            schema,
+            instances,
+            columns,
+            names=schema.names,
+            max_rows=max_rows,
+            path=(key,),
+            check_values=check_values,
+        )
     elif isinstance(instances, list) and first is not None and not isinstance(first, dict):
         rows = [[value] for value in instances] if len(schema.inputs) == 1 else instances
-        yield from read_lists(schema, rows, columns, names=schema.names, max_rows=max_rows, path=(key,))
+        yield from read_lists(
+            schema,
+            rows,
+            columns,
+            names=schema.names,
+            max_rows=max_rows,
+            path=(key,),
+            check_values=check_values,
+        )
     else:
-        yield from read_rows(schema, instances, columns, max_rows=max_rows, key=key)
+        yield from read_rows(
+            schema, instances, columns, max_rows=max_rows, key=key, check_values=check_values
+        )
 
 
 def read_lists(
@@ -139,6 +179,7 @@ def read_lists(
     names: tuple[str, ...],
     max_rows: int,
     path: tuple[PathElement, ...],
+    check_values: bool,
 ) -> Iterator[FieldProblem]:
     """Fill `columns` from rows that are lists, and yield what is wrong.
 
@@ -149,6 +190,7 @@ def read_lists(
         names: The columns' names, in the order of the lists.
         max_rows: The most rows.
         path: Where the rows stand.
+        check_values: Whether values that their columns do not take are among what is wrong.
 
     Raises:
         TooManyRows: There are more than `max_rows`.
@@ -165,7 +207,7 @@ def read_lists(
         return
     given = {name: [row[position] for row in rows] for position, name in enumerate(names)}
     positions = {name: position for position, name in enumerate(names)}
-    for problem in read_columns(schema, given, columns, max_rows=max_rows):
+    for problem in read_columns(schema, given, columns, max_rows=max_rows, check_values=check_values):
         # By column and row there, by row and column here.
         match problem.path:
             case (_, str(name), int(row)):

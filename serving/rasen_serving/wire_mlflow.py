@@ -52,21 +52,16 @@ class MlflowFormat:
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain request."""
         if asked.content_type != JSON and _is_csv(asked.content_type):
-            return read_small(self, loaded, asked)
+            return read_small(_read, loaded, asked)
         for key in (b"dataframe_records", b"instances"):
             columns = decode_rows(loaded, asked.body, key=key)
             if columns is not None:
                 return columns
-        return read_small(self, loaded, asked)
+        return read_small(_read, loaded, asked)
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""
-        if _is_csv(asked.content_type):
-            return read_csv(loaded.schema, asked.body, max_rows=max_rows)
-        document = parse(asked.body, wanted=_WANTED)
-        columns: Columns = {}
-        refuse_any(loaded.schema, _read(loaded.schema, document, columns, max_rows=max_rows))
-        return columns
+        return _read(loaded, asked, max_rows=max_rows, check_values=True)
 
     def encode(self, given: Given, asked: Asked) -> Answer:
         """Write a good answer."""
@@ -117,9 +112,20 @@ def _is_csv(content_type: str) -> bool:
     return True
 
 
-def _read(
-    schema: ModelSchema, document: object, columns: Columns, *, max_rows: int
+def _read(loaded: Loaded, asked: Asked, *, max_rows: int, check_values: bool) -> Columns:
+    schema = loaded.schema
+    if _is_csv(asked.content_type):
+        return read_csv(schema, asked.body, max_rows=max_rows, check_values=check_values)
+    document = parse(asked.body, wanted=_WANTED)
+    columns: Columns = {}
+    refuse_any(schema, _look(schema, document, columns, max_rows=max_rows, check_values=check_values))
+    return columns
+
+
+def _look(
+    schema: ModelSchema, document: object, columns: Columns, *, max_rows: int, check_values: bool
 ) -> Iterator[FieldProblem]:
+    """Fill `columns`, and yield what is wrong."""
     if not isinstance(document, dict):
         yield FieldProblem(path=(), problem=f"must be {_WANTED}")
         return
@@ -136,17 +142,21 @@ def _read(
     (form,) = given
     value = document[form]
     if form == "dataframe_split":
-        yield from _read_split(schema, value, columns, max_rows=max_rows)
+        yield from _read_split(schema, value, columns, max_rows=max_rows, check_values=check_values)
     elif form == "dataframe_records":
-        yield from read_rows(schema, value, columns, max_rows=max_rows, key=form)
+        yield from read_rows(schema, value, columns, max_rows=max_rows, key=form, check_values=check_values)
     elif form == "inputs" and isinstance(value, dict):
-        yield from read_columns(schema, value, columns, max_rows=max_rows, key=form)
+        yield from read_columns(
+            schema, value, columns, max_rows=max_rows, key=form, check_values=check_values
+        )
     else:
-        yield from read_instances(schema, value, columns, max_rows=max_rows, key=form)
+        yield from read_instances(
+            schema, value, columns, max_rows=max_rows, key=form, check_values=check_values
+        )
 
 
 def _read_split(
-    schema: ModelSchema, value: object, columns: Columns, *, max_rows: int
+    schema: ModelSchema, value: object, columns: Columns, *, max_rows: int, check_values: bool
 ) -> Iterator[FieldProblem]:
     """Read `{"columns": […], "data": [[…]]}`; `index` counts the rows, which nobody needs."""
     form = "dataframe_split"
@@ -167,4 +177,12 @@ def _read_split(
     if not isinstance(rows, list):
         yield FieldProblem(path=(form, "data"), problem="must be a list of rows, each a list of values")
         return
-    yield from read_lists(schema, rows, columns, names=tuple(names), max_rows=max_rows, path=(form, "data"))
+    yield from read_lists(
+        schema,
+        rows,
+        columns,
+        names=tuple(names),
+        max_rows=max_rows,
+        path=(form, "data"),
+        check_values=check_values,
+    )

@@ -39,7 +39,7 @@ HEAD_LENGTH = "Inference-Header-Content-Length"
 
 WANTED = '{"inputs": [{"name", "shape", "datatype", "data"}, …]}'
 
-FAST_JSON_BYTES = 1 << 15
+FAST_JSON_BYTES = 1 << 16
 FAST_BYTES = 1 << 18
 """What is larger is read in the prediction thread, because the event loop would wait for it for a millisecond."""
 
