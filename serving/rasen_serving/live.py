@@ -144,6 +144,7 @@ class Loaded:
             onnx=_read_graph(version),
             example=values,
             answers=recorded,
+            plan=version.plan,
         )
         self.batch_rows, self.quick_rows = self.engines.batch_rows, self.engines.quick_rows
 
