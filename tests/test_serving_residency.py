@@ -68,6 +68,7 @@ def test_requests_that_come_together_wait_for_one_loading(server: Server) -> Non
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: server.predict(name), range(16)))
     assert {answer.status_code for answer in answers} == {200}
+    wait_until(lambda: server.log().count(f"{name} revision 1 is live") > loaded)  # is said after the answers
     assert server.log().count(f"{name} revision 1 is live") == loaded + 1
 
 
