@@ -72,7 +72,10 @@ class StoreSink:
         """Upload each file under the endpoint and day that its folders name."""
         for path in files:
             endpoint, day = (part.partition("=")[2] for part in path.parts[-3:-1])
-            key = prediction_key(endpoint, date.fromisoformat(day), self._replica, segment)
+            # A second file of one endpoint and day, which DuckDB makes of very many endpoints, is an object of its own.
+            number = sorted(one for one in files if one.parent == path.parent).index(path)
+            name = f"{segment}-{number}" if number else segment
+            key = prediction_key(endpoint, date.fromisoformat(day), self._replica, name)
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             try:
