@@ -18,7 +18,10 @@ from rasen.errors import PlatformFailed, StoreError
 from rasen.settings_model import Settings
 from rasen.store import Store, open_store
 from rasen.tracking.keys import replica_key
+from rasen_serving.access_watch import AccessWatch, check_access
 from rasen_serving.admin import Reply, Route, as_json, start_admin
+from rasen_serving.bandit import Bandits
+from rasen_serving.callers import Callers
 from rasen_serving.exposition import CONTENT_TYPE, expose
 from rasen_serving.fleet import Fleet, Nursery, Worker
 from rasen_serving.messages import Drain, Serve, Situation
@@ -33,7 +36,6 @@ from rasen_serving.switching import Switching
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-REPORT_SECONDS = 10.0
 
 _FIRST_LOOK_SECONDS = 12.0
 _DRAIN_SECONDS = 8.0
@@ -54,8 +56,10 @@ class Supervisor:
         """Bind the ports.
 
         Raises:
+            InvalidInput: Everybody could ask from other machines, or tokens could not be checked.
             PlatformFailed: One is in use.
         """
+        check_access(settings)
         self._settings = settings
         self._listener = bind(settings.host, settings.serving_port, setting="RASEN_SERVING_PORT")
         self._admin_listener = bind(settings.host, settings.admin_port, setting="RASEN_ADMIN_PORT")
@@ -71,6 +75,11 @@ class Supervisor:
             Residency(max_bytes=settings.models_max_bytes, eager=settings.eager_endpoints),
             changed=self._tell_situation,
         )
+        self._bandits = Bandits()
+        self._fleet.rewarded = lambda told: self._bandits.take(told.endpoint, told.rewards)
+        self._access = AccessWatch(self._store, settings)
+        unread = "" if "open" in settings.access else "who may ask has not been read yet"
+        self._callers = Callers(keys=[], jwks="", unread=unread)
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
         self._stopped_at = 0.0
@@ -137,6 +146,7 @@ class Supervisor:
             thorough = hinted or time.monotonic() >= thorough_at
             if thorough:
                 thorough_at = time.monotonic() + self._settings.reconcile_seconds
+            await self._look_at_access(thorough=thorough)
             try:
                 await self._switching.look(thorough=thorough)
                 if not self._looked.is_set():
@@ -151,6 +161,20 @@ class Supervisor:
                     await self._hint.wait()
             except TimeoutError:
                 pass
+
+    async def _look_at_access(self, *, thorough: bool) -> None:
+        """Tell the workers who may ask, when it has changed."""
+        if "open" in self._settings.access:
+            return
+        try:
+            callers = await asyncio.to_thread(self._access.look, thorough=thorough)
+        except Exception:
+            # Whatever is wrong with one look, who was let in still is.
+            logger.exception("looking at the API keys failed")
+            return
+        if callers != self._callers:
+            self._callers = callers
+            self._fleet.broadcast(callers)
 
     async def _keep_worker(self) -> None:
         """Keep one worker alive: replace it at once, and ever more slowly when it does not live."""
@@ -178,6 +202,9 @@ class Supervisor:
             return
         self._tell_situation()
         worker.tell(self._situation)
+        for learned in self._bandits.known():
+            worker.tell(learned)
+        worker.tell(self._callers)
         worker.tell(Serve())
         worker.serving = True
         self._tell_situation()
@@ -189,6 +216,8 @@ class Supervisor:
             if time.monotonic() - awake_at < 2 * POLL_SECONDS:
                 self._fleet.kill_silent()
                 self._fleet.replace_leaking()
+            for learned in self._bandits.changes(self._switching.revisions):
+                self._fleet.broadcast(learned)
             awake_at = time.monotonic()
             try:
                 self._spool.measure()
@@ -205,6 +234,7 @@ class Supervisor:
                 started_at=self._started_at,
                 fleet=self._fleet,
                 switching=self._switching,
+                bandits=self._bandits,
             )
             try:
                 await asyncio.to_thread(self._store.write, replica_key(self._replica), report.to_bytes())
@@ -213,7 +243,7 @@ class Supervisor:
                 if not warned:
                     logger.warning("the replica's report could not be written: %s", error)
                 warned = True
-            await asyncio.sleep(REPORT_SECONDS)
+            await asyncio.sleep(self._settings.report_seconds)
 
     def _tell_situation(self) -> None:
         """Tell the workers what they cannot know, when it has changed."""
@@ -247,6 +277,8 @@ class Supervisor:
             return "the ledger has not been read yet"
         if not self._fleet.serving:
             return "no worker is serving yet"
+        if self._callers.unread and not (self._callers.keys or self._callers.jwks):
+            return self._callers.unread
         for name, endpoint in self._switching.endpoints.items():
             if endpoint.asleep:
                 continue
