@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from rasen.errors import NotFound, RasenError
 from rasen_serving.asked import note_headers, request_id_of
-from rasen_serving.docs import ASSETS, asset_path, docs_page
+from rasen_serving.console import add_console
+from rasen_serving.docs import add_docs
 from rasen_serving.openapi import build_openapi
-from rasen_serving.refusals import MethodRefused, body_of, status_of
+from rasen_serving.refusals import MethodRefused, body_of, headers_of, status_of
 from rasen_serving.requests import answer_request
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
@@ -76,7 +77,7 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/endpoints/{endpoint}", summary="One endpoint: schema, example, version, metrics")
     async def show_endpoint(endpoint: str) -> EndpointDetail:
-        return describe(service.versions.take(endpoint))
+        return describe(service.take(endpoint))
 
     @app.get("/livez", summary="The process answers")
     async def live() -> Health:
@@ -95,18 +96,10 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
-        return RedirectResponse("/docs")
+        return RedirectResponse("/console")
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return docs_page(app.title)
-
-    @app.get("/docs/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
-        if name not in ASSETS:
-            raise NotFound(f"there is no {name[:100]!r} under /docs")
-        return FileResponse(asset_path(name), media_type=ASSETS[name])
-
+    add_docs(app)
+    add_console(app)
     _answer_errors(app)
     return app
 
@@ -116,7 +109,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     def respond(request: Request, error: Exception) -> Response:
         body = body_of(error, request_id=request.scope.get("rasen_request_id", ""))
-        return Response(body, status_of(error), media_type=JSON)
+        return Response(body, status_of(error), headers_of(error), media_type=JSON)
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

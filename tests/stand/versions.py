@@ -79,6 +79,7 @@ def publish_version(
     change: Callable[[Publication], Publication] | None = None,
     engine: str = "native",
     row_wise: bool = True,
+    description: str = DESCRIPTION,
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
 
@@ -93,6 +94,7 @@ def publish_version(
         metrics: What `train` logged.
         signer: Who signs the manifest instead of this machine's control.
         change: Changes the files before they are written, for versions that are wrong.
+        description: What the analyst says of it.
     """
     run = run_id(_FIRST + timedelta(minutes=number), f"request:{number}")
     publication = prepare(
@@ -144,7 +146,7 @@ def publish_version(
             schema_=publication.schema.to_dict(),
             target=publication.target,
             trained_until=publication.trained_until,
-            description=DESCRIPTION,
+            description=description,
             qualification=Qualification(row_wise=row_wise, engine=engine),
         ),
         files=list(files.values()),
