@@ -1,6 +1,6 @@
 """The real Chromium, without a window, driven by playwright; what a page does wrong is written down.
 
-Chromium is the machine's own (Debian and Ubuntu: `apt-get install chromium`). Playwright comes from PyPI once, by digest,
+Chromium is the machine's own (Debian, Ubuntu: `apt-get install chromium`). Playwright comes from PyPI once, by digest,
 into a cache folder: nothing else of the project needs it, so it stays out of the lock.
 """
 
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from stand.repository import ROOT
@@ -65,7 +64,15 @@ def fetch_playwright() -> Any:
         shutil.rmtree(half, ignore_errors=True)
         pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
         subprocess.run(
-            [*pip, "--require-hashes", "--no-deps", "--target", str(half), "--requirement", str(REQUIREMENTS)],
+            [
+                *pip,
+                "--require-hashes",
+                "--no-deps",
+                "--target",
+                str(half),
+                "--requirement",
+                str(REQUIREMENTS),
+            ],
             check=True,
             env={**os.environ, "PIP_USER": "no"},
         )

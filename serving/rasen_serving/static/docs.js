@@ -5,6 +5,8 @@ SwaggerUIBundle({
   layout: "BaseLayout",
   deepLinking: true,
   docExpansion: "list",
+  defaultModelsExpandDepth: 0, // the schemas stand with their routes; their list begins folded
+  persistAuthorization: false, // a key is not for the browser's storage
   tryItOutEnabled: true,
   validatorUrl: null,
 });
