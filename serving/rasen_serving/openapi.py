@@ -16,7 +16,14 @@ from rasen.data.columns import ColumnType
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen_serving.access import OPEN_PATHS
 from rasen_serving.live import Live, Versions
-from rasen_serving.openapi_prose import MEANINGS, ONLY_CLOSED, describe_endpoint, error_example, introduce
+from rasen_serving.openapi_prose import (
+    MEANINGS,
+    ONLY_CLOSED,
+    describe_endpoint,
+    error_example,
+    introduce,
+    without_tags,
+)
 from rasen_serving.refusals import CODES
 
 Json = dict[str, Any]  # Any: JSON
@@ -71,7 +78,7 @@ def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], 
         schemas[f"{name}.request"] = _request(name, loaded.schema)
         schemas[f"{name}.response"] = _response(loaded.schema.output)
         paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live, is_open=is_open)}
-        tags.append({"name": name, "description": loaded.version.description})
+        tags.append({"name": name, "description": without_tags(loaded.version.description)})
     document["paths"] = paths | document["paths"]
     document["tags"] = [*tags, {"name": SERVICE_TAG, "description": "what there is, and whether it is well"}]
     if not is_open:
@@ -223,7 +230,7 @@ def _column(column: Column) -> Json:
     if column.nullable:
         value["type"] = [value["type"], "null"]
     if column.categories is not None:
-        value["description"] = "seen in training: " + ", ".join(map(str, column.categories))
+        value["description"] = without_tags("seen in training: " + ", ".join(map(str, column.categories)))
     return value
 
 

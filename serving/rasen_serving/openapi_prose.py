@@ -1,7 +1,7 @@
 """What `/docs` says in words: the introduction, each endpoint's description with its curl line, and the errors.
 
-An analyst's description is Markdown that Swagger UI cleans of everything that could be executed; names that stand in
-the text beside it are ours, or were checked when the pipeline was registered.
+An analyst's description may be Markdown. HTML in it is shown and not meant: Swagger UI's own cleaning lets an image's
+event handler through as far as the page's policy, so no tag of somebody else's gets there.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def introduce(versions: Versions, *, may_ask: Callable[[str], bool], is_open: bo
 def describe_endpoint(name: str, live: Live, *, is_open: bool) -> str:
     """Return what is to be said of an endpoint."""
     version = live.champion.loaded.version
-    parts = [version.description] if version.description else []
+    parts = [without_tags(version.description)] if version.description else []
     trained = f", trained until {version.trained_until}" if version.trained_until else ""
     parts.append(
         f"Live: revision {live.revision.number}, model `{version.run}` of pipeline `{version.pipeline}`{trained}."
@@ -79,6 +79,11 @@ def describe_endpoint(name: str, live: Live, *, is_open: bool) -> str:
         parts.append(f"| variant | share | model |\n|---|---|---|\n{rows}")
     parts.append(f"```sh\n{curl(name, {'rows': live.champion.loaded.example_rows}, is_open=is_open)}\n```")
     return "\n\n".join(parts)
+
+
+def without_tags(text: str) -> str:
+    """Return Markdown in which HTML is text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def curl(name: str, body: dict[str, Any], *, is_open: bool) -> str:  # Any: JSON

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any  # of playwright, whose types are not there when mypy runs
 
 from stand.repository import ROOT
 
@@ -45,10 +45,15 @@ class Faults:
         """Write down from now on what goes wrong on a page."""
         page.on("request", self._note_request)
         page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on(
-            "console",
-            lambda message: self.said.append(message.text) if message.type in ("error", "warning") else None,
+        page.on("console", self._note_message)
+
+    def _note_message(self, message: Any) -> None:
+        # A refused prediction is an answer; the browser complains of it nevertheless.
+        is_refusal = message.text.startswith("Failed to load resource") and message.location["url"].endswith(
+            "/predict"
         )
+        if message.type in ("error", "warning") and not is_refusal:
+            self.said.append(message.text)
 
     def _note_request(self, request: Any) -> None:
         if not request.url.startswith((f"{self.origin}/", "data:")):
