@@ -76,7 +76,8 @@ class Supervisor:
             changed=self._tell_situation,
         )
         self._access = AccessWatch(self._store, settings)
-        self._callers = Callers(keys=[], jwks="", unread="the API keys have not been read yet")
+        unread = "" if "open" in settings.access else "who may ask has not been read yet"
+        self._callers = Callers(keys=[], jwks="", unread=unread)
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
         self._stopped_at = 0.0
@@ -143,8 +144,8 @@ class Supervisor:
             thorough = hinted or time.monotonic() >= thorough_at
             if thorough:
                 thorough_at = time.monotonic() + self._settings.reconcile_seconds
+            await self._look_at_access(thorough=thorough)
             try:
-                await self._look_at_access(thorough=thorough)
                 await self._switching.look(thorough=thorough)
                 if not self._looked.is_set():
                     await self._switching.settled(timeout_seconds=_FIRST_LOOK_SECONDS)
@@ -161,7 +162,14 @@ class Supervisor:
 
     async def _look_at_access(self, *, thorough: bool) -> None:
         """Tell the workers who may ask, when it has changed."""
-        callers = await asyncio.to_thread(self._access.look, thorough=thorough)
+        if "open" in self._settings.access:
+            return
+        try:
+            callers = await asyncio.to_thread(self._access.look, thorough=thorough)
+        except Exception:
+            # Whatever is wrong with one look, who was let in still is.
+            logger.exception("looking at the API keys failed")
+            return
         if callers != self._callers:
             self._callers = callers
             self._fleet.broadcast(callers)
@@ -262,6 +270,8 @@ class Supervisor:
             return "the ledger has not been read yet"
         if not self._fleet.serving:
             return "no worker is serving yet"
+        if self._callers.unread and not (self._callers.keys or self._callers.jwks):
+            return self._callers.unread
         for name, endpoint in self._switching.endpoints.items():
             if endpoint.asleep:
                 continue
