@@ -191,8 +191,8 @@ def headers_of(error: Exception) -> dict[str, str]:
             return {"Retry-After": "1"}
         case RateExceeded():
             return {"Retry-After": str(math.ceil(error.seconds))}
-        case Unauthenticated():
-            return {"WWW-Authenticate": 'Bearer realm="rasen", Basic realm="rasen"'}
+        case Unauthenticated():  # Basic first: of several in one line Chromium reads the first
+            return {"WWW-Authenticate": 'Basic realm="rasen", Bearer realm="rasen"'}
         case _:
             return {}
 

@@ -23,7 +23,7 @@ async function loadList() {
   document.body.classList.toggle("wants-key", wantsKey);
   if (wantsKey) listNote.textContent = "This service wants an API key.";
   else if (answer.status !== 200) listNote.textContent = answer.document.error?.message ?? "";
-  else listNote.textContent = endpoints.length ? "" : "None yet: nothing was deployed.";
+  else listNote.textContent = endpoints.length ? "" : "None yet: nothing was deployed that you may ask.";
   filter.hidden = endpoints.length < FILTER_FROM;
   showList();
   if (wantsKey) keyInput.focus();
