@@ -21,6 +21,7 @@ from rasen_serving.docs import add_docs
 from rasen_serving.openapi import build_openapi
 from rasen_serving.refusals import MethodRefused, body_of, headers_of, status_of
 from rasen_serving.requests import answer_request
+from rasen_serving.rewards import mount_rewards
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
 from rasen_serving.wire_own import JSON, OWN
@@ -141,6 +142,7 @@ def create_app(service: Service) -> FastAPI:
 
     add_docs(app)
     add_console(app)
+    mount_rewards(app, service)
     _answer_errors(app)
     return app
 

@@ -20,6 +20,7 @@ from rasen.store import Store, open_store
 from rasen.tracking.keys import replica_key
 from rasen_serving.access_watch import AccessWatch, check_access
 from rasen_serving.admin import Reply, Route, as_json, start_admin
+from rasen_serving.bandit import Bandits
 from rasen_serving.callers import Callers
 from rasen_serving.exposition import CONTENT_TYPE, expose
 from rasen_serving.fleet import Fleet, Nursery, Worker
@@ -35,7 +36,6 @@ from rasen_serving.switching import Switching
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-REPORT_SECONDS = 10.0
 
 _FIRST_LOOK_SECONDS = 12.0
 _DRAIN_SECONDS = 8.0
@@ -75,6 +75,8 @@ class Supervisor:
             Residency(max_bytes=settings.models_max_bytes, eager=settings.eager_endpoints),
             changed=self._tell_situation,
         )
+        self._bandits = Bandits()
+        self._fleet.rewarded = lambda told: self._bandits.take(told.endpoint, told.rewards)
         self._access = AccessWatch(self._store, settings)
         unread = "" if "open" in settings.access else "who may ask has not been read yet"
         self._callers = Callers(keys=[], jwks="", unread=unread)
@@ -200,6 +202,8 @@ class Supervisor:
             return
         self._tell_situation()
         worker.tell(self._situation)
+        for learned in self._bandits.known():
+            worker.tell(learned)
         worker.tell(self._callers)
         worker.tell(Serve())
         worker.serving = True
@@ -212,6 +216,8 @@ class Supervisor:
             if time.monotonic() - awake_at < 2 * POLL_SECONDS:
                 self._fleet.kill_silent()
                 self._fleet.replace_leaking()
+            for learned in self._bandits.changes(self._switching.revisions):
+                self._fleet.broadcast(learned)
             awake_at = time.monotonic()
             try:
                 self._spool.measure()
@@ -228,6 +234,7 @@ class Supervisor:
                 started_at=self._started_at,
                 fleet=self._fleet,
                 switching=self._switching,
+                bandits=self._bandits,
             )
             try:
                 await asyncio.to_thread(self._store.write, replica_key(self._replica), report.to_bytes())
@@ -236,7 +243,7 @@ class Supervisor:
                 if not warned:
                     logger.warning("the replica's report could not be written: %s", error)
                 warned = True
-            await asyncio.sleep(REPORT_SECONDS)
+            await asyncio.sleep(self._settings.report_seconds)
 
     def _tell_situation(self) -> None:
         """Tell the workers what they cannot know, when it has changed."""
