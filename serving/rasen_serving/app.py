@@ -19,7 +19,7 @@ from rasen_serving.asked import authorization_of, note_headers, request_id_of
 from rasen_serving.console import add_console
 from rasen_serving.docs import add_docs
 from rasen_serving.openapi import build_openapi
-from rasen_serving.refusals import MethodRefused, body_of, headers_of, status_of
+from rasen_serving.refusals import Asleep, MethodRefused, body_of, headers_of, status_of
 from rasen_serving.requests import answer_request
 from rasen_serving.rewards import mount_rewards
 from rasen_serving.service import Service
@@ -112,7 +112,11 @@ def create_app(service: Service) -> FastAPI:
     @app.get("/endpoints/{endpoint}", summary="One endpoint: schema, example, version, metrics")
     async def show_endpoint(endpoint: str, request: Request) -> EndpointDetail:
         caller_of(request).check_may_ask(endpoint)
-        return describe(service.take(endpoint))
+        try:
+            return describe(service.versions.take(endpoint))
+        except Asleep:
+            service.want(endpoint)  # so that "try again in a moment" is right
+            raise
 
     @app.get("/livez", summary="The process answers")
     async def live() -> Health:

@@ -146,13 +146,15 @@ def _operation(name: str, live: Live, *, is_open: bool) -> Json:
 def _tell_errors(paths: Json, *, is_open: bool) -> None:
     """Say of FastAPI's routes which errors they really answer."""
     for path, operations in paths.items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             operation.setdefault("tags", [SERVICE_TAG])
             responses = operation["responses"]
             responses.pop("422", None)
             if path in OPEN_PATHS:
                 continue
             wanted = [] if is_open else [401, 429]
+            if method == "post":
+                wanted += [400, 413, 415, 422]
             if "{endpoint}" in path:
                 wanted += [404, 503] if is_open else [403, 404, 503]
             for status in wanted:

@@ -104,20 +104,6 @@ class Service:
         """Return the caller's address as far as it is to be kept."""
         return host if self.settings.log_addresses else ""
 
-    def take(self, endpoint: str) -> Live:
-        """Return what answers for an endpoint; one that sleeps is woken by being asked about.
-
-        Raises:
-            Asleep: It is being loaded; asking again in a moment is right.
-            NothingLive: The endpoint is known and has none.
-            NotFound: There is no such endpoint.
-        """
-        try:
-            return self.versions.take(endpoint)
-        except Asleep:
-            self.want(endpoint)
-            raise
-
     async def answer(self, asked: Asked) -> Answer:
         """Return the answer to a prediction request; whatever goes wrong becomes part of the answer."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

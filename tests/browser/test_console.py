@@ -246,7 +246,7 @@ def test_the_page_fits_and_can_be_read(show: Callable[..., Any], scheme: str, wi
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     is_dark = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 128")
     assert is_dark == (scheme == "dark")
-    folder = os.environ.get("RASEN_TEST_PICTURES")
+    folder = os.environ.get("BROWSER_PICTURES")
     if folder:
         page.screenshot(path=f"{folder}/console-{scheme}-{width}.png", full_page=True)
 
