@@ -36,6 +36,7 @@ from xgboost import XGBRegressor
 from bench.load import Measured
 from rasen.local.processes import free_port
 from rasen.model.engines import make_engines
+from rasen.model.onnx_conversion import convert_to_onnx
 from rasen.model.publishing import prepare
 from rasen.model.schema import ModelSchema
 from rasen.settings import platform_environment
@@ -144,8 +145,18 @@ def _milliseconds(text: str) -> float:
     return float(number) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
 
 
-def compare(name: str, model: Any, frame: pd.DataFrame, *, engine: str, seconds: float, table: Table) -> None:
-    """Measure one model with one engine in all scenarios and add the rows to the table."""
+def compare(
+    name: str,
+    model: Any,
+    frame: pd.DataFrame,
+    *,
+    engine: str,
+    allowed: list[str],
+    onnx: bytes | None,
+    seconds: float,
+    table: Table,
+) -> None:
+    """Measure one model with the allowed engines in all scenarios and add the rows to the table."""
     with tempfile.TemporaryDirectory() as folder:
         settings = new_settings(Path(folder) / "home", environment="dev", serving_workers=1)
         publish_and_deploy(
@@ -155,7 +166,8 @@ def compare(name: str, model: Any, frame: pd.DataFrame, *, engine: str, seconds:
             pipeline=name,
             model=model,
             example=frame.head(3),
-            engine=engine,
+            engines=allowed,
+            onnx=onnx,
         )
         path = f"/endpoints/{name}/predict"
         with plain_server(model, frame, Path(folder)) as (port, plain), running_server(settings) as ours:
@@ -258,8 +270,20 @@ def main() -> None:
     table = Table("model", "engine", "rows", "connections", "plain FastAPI handler", "Rasen", "ratio")
     for name, make in (("pipe", make_pipe), ("xgb", make_xgb)):
         model, frame = make(random)
-        for engine in ("native", *(made.name for made in make_engines(model, schema_of(model, frame)))):
-            compare(name, model, frame, engine=engine, seconds=options.seconds, table=table)
+        schema = schema_of(model, frame)
+        onnx = convert_to_onnx(model, schema)
+        every = [made.name for made in make_engines(model, schema, onnx=onnx)]
+        for engine, allowed in {"native": [], **{one: [one] for one in every}, "chosen": every}.items():
+            compare(
+                name,
+                model,
+                frame,
+                engine=engine,
+                allowed=allowed,
+                onnx=onnx if "onnx" in allowed else None,
+                seconds=options.seconds,
+                table=table,
+            )
     console = Console(width=150)
     console.print(table)
     for line in measure_idle_and_switch(idle_seconds=10 * options.seconds):
