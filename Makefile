@@ -43,6 +43,10 @@ test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs n
 test-clients: $(STAMP) ## Call a running service with the real clients of every protocol
 	@$(VENV)/bin/python -m pytest -m clients tests/test_serving_clients.py
 
+.PHONY: test-browser
+test-browser: $(STAMP) ## Try the console and /docs in a real Chromium; needs the package chromium
+	@$(VENV)/bin/python -m pytest -m browser
+
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
 test-wild: $(STAMP) ## Compare with papermill on notebooks nobody here wrote; WILD_EVERY=20 takes a sample
