@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 _WARM_SECONDS = 0.5
@@ -91,13 +92,11 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> t
     return latencies, sum(one.errors for one in made)
 
 
-def measure(*, port: int, path: str, body: bytes, connections: int, seconds: float) -> Measured:
+def measure(
+    *, port: int, path: str, body: bytes, headers: Mapping[str, str], connections: int, seconds: float
+) -> Measured:
     """Post `body` for some seconds over so many connections, after a short warm-up."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    request = head.encode() + body
+    request = make_request(path, body, headers)
     asyncio.run(_run(port, request, connections, _WARM_SECONDS))
     began = time.perf_counter()
     latencies, errors = asyncio.run(_run(port, request, connections, seconds))
@@ -109,6 +108,13 @@ def measure(*, port: int, path: str, body: bytes, connections: int, seconds: flo
         p99_ms=1000 * latencies[int(0.99 * (len(latencies) - 1))],
         errors=errors,
     )
+
+
+def make_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a POST as it goes over the wire."""
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def main() -> None:
