@@ -228,12 +228,12 @@ def test_too_many_rows_are_a_413(app: App) -> None:
 @pytest.mark.parametrize(
     "hour", [101, 102, 103, 106, 107, 108], ids=["raises", "nan", "length", "exit", "interrupt", "text"]
 )
-def test_a_failing_model_is_a_500_that_tells_nothing_of_it(
+def test_a_failing_model_without_a_profile_is_a_503_that_tells_nothing_of_it(
     app: App, hour: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
         answer = app.predict("moody", {"rows": [ROW | {"hour": hour}]}, headers={"X-Request-Id": "id-1"})
-    error = error_of(answer, 500)
+    error = error_of(answer, 503)
     assert error["code"] == "model_failed"
     assert "'id-1'" in error["message"]
     assert "secret" not in answer.text
@@ -243,9 +243,9 @@ def test_a_failing_model_is_a_500_that_tells_nothing_of_it(
 
 
 def test_failures_are_counted_by_model(app: App) -> None:
-    before = _count(app, "moody", 500)
+    before = _count(app, "moody", 503)
     app.predict("moody", {"rows": [ROW | {"hour": 101}]})
-    assert _count(app, "moody", 500) == before + 1
+    assert _count(app, "moody", 503) == before + 1
 
 
 def _count(app: App, endpoint: str, status: int) -> int:

@@ -16,7 +16,10 @@ import pytest
 
 from rasen.settings import load_settings
 from rasen.store import open_store
-from rasen_serving.service import Answer, Service
+from rasen_serving.asked import Asked
+from rasen_serving.service import Service
+from rasen_serving.wire import Answer
+from rasen_serving.wire_own import OWN
 from stand.app import App
 from stand.versions import publish_and_deploy
 
@@ -59,6 +62,12 @@ def body(*values: float, day: str = "2013-06-30") -> bytes:
     return json.dumps({"rows": [{"x": value, "day": day} for value in values]}).encode()
 
 
+def asked(request_id: str, content: bytes) -> Asked:
+    return Asked(
+        endpoint="demand", request_id=request_id, content_type="application/json", body=content, wire=OWN
+    )
+
+
 def ask_together(service: Service, *bodies: bytes, first: Callable[[], None] | None = None) -> list[Answer]:
     """Ask for all in one turn of the loop; return the answers in their order."""
 
@@ -73,7 +82,7 @@ def ask_together(service: Service, *bodies: bytes, first: Callable[[], None] | N
                 all_answered.set_result(None)
 
         for place, one in enumerate(bodies):
-            service.ask("demand", f"r{place}", "application/json", one, partial(keep, place))
+            service.ask(asked(f"r{place}", one), partial(keep, place))
         if first is not None:
             first()
         await all_answered
@@ -83,7 +92,7 @@ def ask_together(service: Service, *bodies: bytes, first: Callable[[], None] | N
 
 
 def calls(app: App) -> list[int]:
-    model: Any = app.service.versions.take("demand").model
+    model: Any = app.service.versions.take("demand").champion.loaded.model
     found = list(model.calls)
     model.calls.clear()
     return found
@@ -112,7 +121,7 @@ def test_a_request_that_is_alone_is_answered_alone(app: App) -> None:
 def test_a_row_that_breaks_the_model_breaks_its_own_request_only(app: App) -> None:
     calls(app)
     answers = ask_together(app.service, body(1), body(13), body(3), body(4))
-    assert [answer.status for answer in answers] == [200, 500, 200, 200]
+    assert [answer.status for answer in answers] == [200, 503, 200, 200]
     assert calls(app) == [4, 2, 1, 1, 2], "the batch is halved, not repeated row by row"
 
 
@@ -124,16 +133,16 @@ def test_a_bad_value_that_only_the_conversion_sees_is_told_to_its_sender(app: Ap
 
 
 def test_while_a_call_runs_the_next_batch_gathers(app: App) -> None:
-    model: Any = app.service.versions.take("demand").model
+    model: Any = app.service.versions.take("demand").champion.loaded.model
     calls(app)
 
     async def ask() -> None:
         answers: list[Answer] = []
         model.gate.clear()
-        app.service.ask("demand", "a", "application/json", body(1), answers.append)
+        app.service.ask(asked("a", body(1)), answers.append)
         await asyncio.sleep(0.05)
         for value in range(5):
-            app.service.ask("demand", f"b{value}", "application/json", body(value), answers.append)
+            app.service.ask(asked(f"b{value}", body(value)), answers.append)
             await asyncio.sleep(0)
         model.gate.set()
         while len(answers) < 6:  # noqa: ASYNC110  # the answers come by callback
@@ -145,7 +154,7 @@ def test_while_a_call_runs_the_next_batch_gathers(app: App) -> None:
 
 
 def test_too_many_waiting_rows_are_refused_for_the_moment(app: App) -> None:
-    model: Any = app.service.versions.take("demand").model
+    model: Any = app.service.versions.take("demand").champion.loaded.model
     model.gate.clear()
     bodies = [body(*range(10)) for _ in range(6)]
     answers = ask_together(app.service, *bodies, first=model.gate.set)

@@ -64,7 +64,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     app.bring_up()
     taken: list[bytes] = []
 
-    class Counting(fast_lane(app.service, max_body_bytes=MAX_BODY)):  # type: ignore[misc] # a class made at run time
+    class Counting(fast_lane(app.service)):  # type: ignore[misc] # a class made at run time
         def _enter(self) -> object:
             lane = super()._enter()
             if lane is not None:
@@ -81,7 +81,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             listener = socket.create_server(("127.0.0.1", 0))
             ports.append(listener.getsockname()[1])
             config = uvicorn.Config(
-                create_app(app.service, max_body_bytes=MAX_BODY),
+                create_app(app.service),
                 http=protocol,
                 ws="none",
                 lifespan="off",
@@ -247,7 +247,7 @@ def test_a_model_that_fails_says_nothing_of_why(both: Both) -> None:
     body = json.dumps({"rows": [{"origin": "ERR", "hour": 1}]}).encode()
     both.app.service.versions.take("moody")
     answer = same(both, request(body, path="/endpoints/moody/predict"))
-    assert answer.startswith((b"HTTP/1.1 500", b"HTTP/1.1 200", b"HTTP/1.1 422"))
+    assert answer.startswith((b"HTTP/1.1 503", b"HTTP/1.1 200", b"HTTP/1.1 422"))
 
 
 def test_a_value_that_only_the_conversion_refuses_hurts_its_own_request_alone(both: Both) -> None:

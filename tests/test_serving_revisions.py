@@ -64,10 +64,11 @@ def test_a_revision_says_everything_that_a_worker_needs(
 ) -> None:
     version = publish_and_deploy(store, settings, number=1, metrics={"rmse": 3.1, "odd": float("inf")})
     revision = revisions.resolve("demand", 1).revision
-    assert (revision.run, revision.manifest_sha256) == (version.run, version.manifest_sha256)
-    assert revision.metrics == {"rmse": 3.1}
-    assert revision.description == "Made for a test."
-    for role, file in revision.files.items():
+    champion = revision.champion
+    assert (champion.run, champion.manifest_sha256) == (version.run, version.manifest_sha256)
+    assert champion.metrics == {"rmse": 3.1}
+    assert champion.description == "Made for a test."
+    for role, file in champion.files.items():
         assert Path(file.path).read_bytes() == store.read(version.files[role].key)
 
 
@@ -76,7 +77,7 @@ def test_what_only_informs_may_be_missing_or_wrong(
 ) -> None:
     version = publish_and_deploy(store, settings, number=1)
     store.write(result_key("demand", version.run, "train", 1), b"{}")
-    assert revisions.resolve("demand", 1).revision.metrics == {}
+    assert revisions.resolve("demand", 1).revision.champion.metrics == {}
 
 
 def test_what_was_live_is_kept_and_what_was_before_is_cleared(
@@ -84,7 +85,7 @@ def test_what_was_live_is_kept_and_what_was_before_is_cleared(
 ) -> None:
     versions = [publish_and_deploy(store, settings, number=number) for number in (1, 2)]
     first = keep(revisions, 1)
-    old = Path(first.revision.files["model"].path)
+    old = Path(first.revision.champion.files["model"].path)
     os.utime(old, (0, 0))
     second = keep(revisions, 2)
     assert revisions.kept() == {"demand": 2}
@@ -111,7 +112,7 @@ def test_a_damaged_cached_file_is_fetched_again_or_refused(
     store: Store, settings: Settings, revisions: Revisions
 ) -> None:
     version = publish_and_deploy(store, settings, number=1)
-    file = Path(revisions.resolve("demand", 1).revision.files["model"].path)
+    file = Path(revisions.resolve("demand", 1).revision.champion.files["model"].path)
     file.write_bytes(b"damaged")
     revisions.resolve("demand", 1)
     assert file.read_bytes() == store.read(version.files["model"].key)

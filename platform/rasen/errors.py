@@ -14,6 +14,7 @@ Each class carries the exit code of the process that ends with it, so that a sch
     ├── StepFailed                  42  a cell raised
     ├── ValidationFailed            44  the data are not what the pipeline was built for
     ├── ModelFailed                 45  a model raised, answered NaN, or the wrong number of rows
+    │   └── AnswerNotFinite             it answered, but NaN, infinity, or nothing for some row
     ├── TrustError                  46  provenance could not be proved; nothing was loaded
     │   ├── SignatureInvalid            not signed, or not by what it claims
     │   ├── DigestMismatch              the bytes are not the ones that were signed for
@@ -100,6 +101,10 @@ class ModelFailed(RasenError):
     """A model raised, answered a non-finite number, or answered another number of rows than it was asked."""
 
     exit_code = 45
+
+
+class AnswerNotFinite(ModelFailed):
+    """A model answered NaN, infinity, or left a row without an answer."""
 
 
 class TrustError(RasenError):

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
         default=True,
         description="whether plain prediction requests take the short way past FastAPI's routing",
     )
+    log_addresses: bool = Field(
+        default=False, description="whether the prediction log keeps the callers' addresses"
+    )
     reconcile_seconds: float = Field(
         default=5.0, gt=0, description="seconds between two looks for missed events"
     )

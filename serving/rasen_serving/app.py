@@ -1,33 +1,30 @@
 """The FastAPI app of a worker: routes that parse, call one function of the service, and answer.
 
-The predict route reads the body itself, counting the bytes that arrive rather than believing `Content-Length`, and
-returns bytes that are JSON already. Its typed description in `/docs` is not derived from its signature but from the
-model that is live (`openapi.py`), because it changes while the app runs.
+The predict route reads the body itself (`requests.py`), and returns bytes that are JSON already. Its description in
+`/docs` is not derived from its signature but from the model that is live (`openapi.py`), because it changes while the
+app runs.
 """
 
 from __future__ import annotations
 
-import re
-import secrets
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from rasen.errors import NotFound, RasenError
+from rasen_serving.asked import note_headers, request_id_of
 from rasen_serving.docs import ASSETS, asset_path, docs_page
 from rasen_serving.openapi import build_openapi
-from rasen_serving.refusals import BodyTooLarge, CallerGone, MethodRefused, body_of, status_of
+from rasen_serving.refusals import MethodRefused, body_of, status_of
+from rasen_serving.requests import answer_request
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
+from rasen_serving.wire_own import JSON, OWN
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
-_JSON = "application/json"
 
 
 class Edge:
@@ -42,8 +39,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = given if _SANE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16).encode()
+        request_id = request_id_of(note_headers(scope["headers"]))
         scope["rasen_request_id"] = request_id.decode()
 
         async def send_with_id(message: Message) -> None:
@@ -56,7 +52,7 @@ class Edge:
         await self._app(scope, receive, send_with_id)
 
 
-def create_app(service: Service, *, max_body_bytes: int) -> FastAPI:
+def create_app(service: Service) -> FastAPI:
     """Return the app of one worker."""
     app = FastAPI(
         title="Rasen predictions",
@@ -69,13 +65,7 @@ def create_app(service: Service, *, max_body_bytes: int) -> FastAPI:
     app.add_middleware(Edge, service=service)
 
     async def predict(request: Request) -> Response:
-        answer = await service.predict(
-            request.path_params["endpoint"],
-            request_id=request.scope["rasen_request_id"],
-            content_type=request.headers.get("content-type", ""),
-            read_body=lambda: _read_body(request, max_body_bytes),
-        )
-        return Response(answer.body, answer.status, answer.headers, media_type=_JSON)
+        return await answer_request(service, request, OWN, endpoint=request.path_params["endpoint"])
 
     # A plain route: FastAPI would resolve dependencies that this one has not, for 60 µs a request.
     app.add_route("/endpoints/{endpoint}/predict", predict, methods=["POST"], include_in_schema=False)
@@ -126,7 +116,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     def respond(request: Request, error: Exception) -> Response:
         body = body_of(error, request_id=request.scope.get("rasen_request_id", ""))
-        return Response(body, status_of(error), media_type=_JSON)
+        return Response(body, status_of(error), media_type=JSON)
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -144,26 +134,3 @@ def _answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RasenError, of_ours)
     app.add_exception_handler(Exception, of_ours)
-
-
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    """Return the body; a declared length is believed only when it is too large.
-
-    Raises:
-        BodyTooLarge: More bytes than accepted were announced or have arrived.
-        CallerGone: The caller hung up.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise BodyTooLarge(f"the body has {announced} bytes; at most {max_bytes} are accepted")
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are accepted")
-            chunks.append(chunk)
-    except ClientDisconnect:
-        raise CallerGone("the caller hung up") from None
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rasen.errors import InvalidInput, ModelFailed
+from rasen_serving.asked import Asked
 from rasen_serving.live import Loaded, Predicted
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import Overloaded
@@ -29,14 +30,14 @@ class Request:
 
     Args:
         loaded: The version that answers it.
-        body: Its bytes, for the slow reading when the fast one was not enough.
+        asked: As it came, for the slow reading when the fast one was not enough.
         columns: Its rows, by column; `None` when the fast reading did not apply.
         rows: Their number, 0 when `columns` is `None`.
         done: Called on the event loop with what became of it.
     """
 
     loaded: Loaded
-    body: bytes
+    asked: Asked
     columns: dict[str, Sequence[object]] | None
     rows: int
     done: Callable[[Outcome], None]
@@ -162,6 +163,6 @@ def _answer_one(loaded: Loaded, request: Request, *, max_rows: int) -> Outcome:
                 pass  # the slow reading names the field
             except ModelFailed as failure:
                 return Predicted(columns=request.columns, rows=request.rows, predictions=[], failure=failure)
-        return loaded.answer(request.body, max_rows=max_rows)
+        return loaded.answer(request.asked, max_rows=max_rows)
     except Exception as error:  # noqa: BLE001  # the boundary: an outcome like any other
         return error

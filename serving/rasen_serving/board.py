@@ -12,7 +12,10 @@ import os
 import struct
 from dataclasses import dataclass
 
+from rasen_serving.suspects import Suspects
+
 _HALF = struct.Struct("=2q")
+_SIZE = mmap.PAGESIZE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +42,8 @@ class Board:
     """Counters of one worker; the worker writes, the supervisor reads."""
 
     def __init__(self, descriptor: int) -> None:
-        self._memory = mmap.mmap(descriptor, 2 * _HALF.size)
+        self._memory = mmap.mmap(descriptor, _SIZE)
+        self.suspects = Suspects(self._memory)
         self._answered = 0
         self._dropped_in_memory = 0
         self._written = 0
@@ -71,5 +75,5 @@ class Board:
 def make_board() -> int:
     """Return the descriptor of a new memory file that holds zeros."""
     descriptor = os.memfd_create("rasen-board", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, 2 * _HALF.size)
+    os.ftruncate(descriptor, _SIZE)
     return descriptor

@@ -13,8 +13,8 @@ from rasen_serving.messages import Series
 
 BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
-Label = tuple[str, str, str, int, str]
-"""Endpoint, model, role, status, source."""
+Label = tuple[str, str, str, int, str, str]
+"""Endpoint, model, role, status, source, reason."""
 
 
 class Counts:
@@ -25,10 +25,19 @@ class Counts:
         self.changed = False
 
     def add(
-        self, *, endpoint: str, model: str, role: str, status: int, source: str, rows: int, seconds: float
+        self,
+        *,
+        endpoint: str,
+        model: str,
+        role: str,
+        status: int,
+        source: str,
+        reason: str,
+        rows: int,
+        seconds: float,
     ) -> None:
         """Count one answer."""
-        label = (endpoint, model, role, status, source)
+        label = (endpoint, model, role, status, source, reason)
         series = self._series.get(label)
         if series is None:
             series = self._series[label] = _empty(label)
@@ -43,7 +52,7 @@ class Counts:
     def merge(self, others: Iterable[Series]) -> None:
         """Add the counts of somebody else."""
         for other in others:
-            label = (other.endpoint, other.model, other.role, other.status, other.source)
+            label = (other.endpoint, other.model, other.role, other.status, other.source, other.reason)
             series = self._series.get(label)
             if series is None:
                 series = self._series[label] = _empty(label)
@@ -60,13 +69,14 @@ class Counts:
 
 
 def _empty(label: Label) -> Series:
-    endpoint, model, role, status, source = label
+    endpoint, model, role, status, source, reason = label
     return Series(
         endpoint=endpoint,
         model=model,
         role=role,
         status=status,
         source=source,
+        reason=reason,
         requests=0,
         rows=0,
         seconds=0.0,

@@ -43,12 +43,12 @@ def expose(*, fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -
 def _requests(series: list[Series]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-    labels = ["endpoint", "model", "variant", "status", "source"]
+    labels = ["endpoint", "model", "variant", "status", "source", "fallback"]
     requests = CounterMetricFamily("rasen_serving_requests", "Answered prediction requests.", labels=labels)
     rows = CounterMetricFamily("rasen_serving_rows", "Rows in answered prediction requests.", labels=labels)
     by_endpoint = Counts()
     for one in series:
-        values = [one.endpoint, one.model, one.role, str(one.status), one.source]
+        values = [one.endpoint, one.model, one.role, str(one.status), one.source, one.reason]
         requests.add_metric(values, one.requests)
         rows.add_metric(values, one.rows)
         by_endpoint.merge([_of_endpoint(one)])
@@ -81,6 +81,7 @@ def _of_endpoint(series: Series) -> Series:
         role="",
         status=0,
         source="",
+        reason="",
         requests=series.requests,
         rows=series.rows,
         seconds=series.seconds,
@@ -108,11 +109,19 @@ def _revisions(switching: Switching) -> Iterator[Metric]:
     for name, endpoint in sorted(switching.endpoints.items()):
         revision = endpoint.revision
         if revision is not None:
-            info.add_metric([name, revision.run, revision.pipeline, revision.role], 1)
+            for variant in revision.variants:
+                info.add_metric([name, variant.version.run, variant.version.pipeline, variant.role], 1)
             live.add_metric([name], revision.number)
         newest.add_metric([name], endpoint.newest)
         refused.add_metric([name], int(endpoint.newest in endpoint.refused))
-    yield from (info, live, newest, refused)
+    quarantined = GaugeMetricFamily(
+        "rasen_serving_quarantined",
+        "1 for each model that is not executed any more, because it has ended its process again.",
+        labels=["manifest"],
+    )
+    for manifest in switching.quarantine.runs:
+        quarantined.add_metric([manifest[:12]], 1)
+    yield from (info, live, newest, refused, quarantined)
 
 
 def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> Iterator[Metric]:
@@ -145,8 +154,13 @@ def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> I
     )
     yield GaugeMetricFamily(
         "rasen_serving_models_in_memory",
-        "Models in all workers; more than workers times endpoints is a leak.",
+        "Models in all workers.",
         value=sum(worker.models for worker in fleet.workers),
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_models_expected",
+        "Models in all workers that are in use or kept for a rollback; fewer than in memory is a leak.",
+        value=sum(worker.expected for worker in fleet.workers),
     )
     yield GaugeMetricFamily(
         "rasen_serving_store_stale", "1 while the store cannot be believed.", value=int(bool(switching.stale))

@@ -13,17 +13,18 @@ what it does between two requests.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from rasen_serving.service import Answer, Service
+from rasen_serving.asked import NOTED, make_asked, request_id_of
+from rasen_serving.service import Service
+from rasen_serving.wire import Answer
+from rasen_serving.wire_own import OWN
 
 _PATH = re.compile(rb"/endpoints/([a-z][a-z0-9_]{0,39})/predict")
-_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 # A request with any of these is somebody else's affair.
 _UNUSUAL = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"})
 
@@ -43,17 +44,17 @@ class _Lane:
         "disconnected",
         "endpoint",
         "keep_alive",
-        "length",
         "more_body",
+        "noted",
         "request_id",
         "response_complete",
     )
     message_event = _NobodyWaits()
 
-    def __init__(self, endpoint: str, request_id: bytes, length: int, *, keep_alive: bool) -> None:
+    def __init__(self, endpoint: str, noted: dict[bytes, bytes], *, keep_alive: bool) -> None:
         self.endpoint = endpoint
-        self.request_id = request_id
-        self.length = length
+        self.noted = noted
+        self.request_id = request_id_of(noted)
         self.keep_alive = keep_alive
         self.body = b""
         self.more_body = True
@@ -65,7 +66,6 @@ class FastLaneProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a shorter way for predictions; `fast_lane` makes the class of one service."""
 
     service: ClassVar[Service]
-    max_body_bytes: ClassVar[int]
 
     def on_headers_complete(self) -> None:
         """Take a plain prediction request, unless another one of this connection is still at work."""
@@ -83,25 +83,21 @@ class FastLaneProtocol(HttpToolsProtocol):
         parser = self.parser
         if path is None or parser.get_method() != b"POST" or parser.get_http_version() != "1.1":
             return None
-        length, kind, request_id = -1, b"", b""
+        length = -1
+        noted: dict[bytes, bytes] = {}
         for name, value in self.headers:
             if name == b"content-length":
                 if length >= 0 or not value.isdigit():
                     return None
                 length = int(value)
-            elif name == b"content-type":
-                if kind:
-                    return None
-                kind = value
-            elif name == b"x-request-id":
-                request_id = request_id or value
+            elif name in NOTED:
+                noted.setdefault(name, value)
             elif name in _UNUSUAL:
                 return None
-        if kind != b"application/json" or not 0 < length <= self.max_body_bytes or length > HIGH_WATER_LIMIT:
+        most = min(self.service.settings.max_body_bytes, HIGH_WATER_LIMIT)
+        if noted.get(b"content-type") != b"application/json" or not 0 < length <= most:
             return None
-        if not _SANE_REQUEST_ID.fullmatch(request_id):
-            request_id = secrets.token_hex(16).encode()
-        return _Lane(path[1].decode(), request_id, length, keep_alive=parser.should_keep_alive())
+        return _Lane(path[1].decode(), noted, keep_alive=parser.should_keep_alive())
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body."""
@@ -118,13 +114,15 @@ class FastLaneProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         lane.more_body = False
-        self.service.ask(
-            lane.endpoint,
-            lane.request_id.decode(),
-            "application/json",
-            lane.body,
-            self._answerer(lane),
+        asked = make_asked(
+            lane.noted,
+            endpoint=lane.endpoint,
+            request_id=lane.request_id.decode(),
+            body=lane.body,
+            wire=OWN,
+            address=self.service.address_of(self.client[0] if self.client else ""),
         )
+        self.service.ask(asked, self._answerer(lane))
 
     def _answerer(self, lane: _Lane) -> Callable[[Answer], None]:
         def write(answer: Answer) -> None:
@@ -154,6 +152,6 @@ class FastLaneProtocol(HttpToolsProtocol):
         return write
 
 
-def fast_lane(service: Service, *, max_body_bytes: int) -> type[FastLaneProtocol]:
+def fast_lane(service: Service) -> type[FastLaneProtocol]:
     """Return the protocol class for one worker's service."""
-    return type("FastLane", (FastLaneProtocol,), {"service": service, "max_body_bytes": max_body_bytes})
+    return type("FastLane", (FastLaneProtocol,), {"service": service})

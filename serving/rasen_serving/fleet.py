@@ -32,6 +32,7 @@ from rasen_serving.messages import (
     FROM_WORKER,
     MESSAGE_MAX_BYTES,
     Beat,
+    Drain,
     FromWorker,
     Prepare,
     Prepared,
@@ -47,6 +48,11 @@ logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 5.0
 """A worker whose event loop or prediction thread is silent for so long is killed."""
+
+_KILLED = "killed by SIGKILL"
+
+LEAK_SECONDS = 60.0
+"""A worker that holds a released model for so long is drained and replaced."""
 
 PREPARE_SECONDS = 10.0
 """A worker that has not prepared a revision after so long is late."""
@@ -65,8 +71,11 @@ class Worker:
         serving: Whether it accepts connections.
         series: What it has counted.
         models: How many models it holds.
+        expected: How many of them something refers to.
+        leaking_since: Since when it holds more than that, monotonic; `None` when it does not.
         revisions: What is live in it: endpoint → number.
         expected_to_end: Its end is no accident.
+        hung: It was killed because it did not come back.
     """
 
     pid: int
@@ -77,8 +86,11 @@ class Worker:
     serving: bool = False
     series: list[Series] = field(default_factory=list)
     models: int = 0
+    expected: int = 0
+    leaking_since: float | None = None
     revisions: dict[str, int] = field(default_factory=dict)
     expected_to_end: bool = False
+    hung: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     how: str = ""
     _questions: dict[tuple[str, int], asyncio.Future[Prepared | Refused]] = field(default_factory=dict)
@@ -112,10 +124,15 @@ class Worker:
                 if question is not None and not question.done():
                     question.set_result(message)
             case Beat():
-                self.models = message.models
+                self.models, self.expected = message.models, message.expected
+                if self.models <= self.expected:
+                    self.leaking_since = None
+                elif self.leaking_since is None:
+                    self.leaking_since = self.heard_at
                 if message.series is not None:
                     self.series = message.series
                 if message.busy_seconds >= SILENCE_SECONDS:
+                    self.hung = True
                     self.kill(f"a prediction has been running for {message.busy_seconds:.1f} s")
 
     def kill(self, why: str) -> None:
@@ -238,6 +255,7 @@ class Fleet:
         self._retired_rows = LogRows()
         self.lost_rows = 0
         self._listening: set[asyncio.Task[None]] = set()
+        self.blame: Callable[[set[int], str], None] = lambda suspects, how: None
 
     @property
     def serving(self) -> list[Worker]:
@@ -279,7 +297,19 @@ class Fleet:
         """Kill the workers that say nothing any more."""
         for worker in self.workers:
             if worker.silent_seconds > SILENCE_SECONDS:
+                worker.hung = True
                 worker.kill(f"it was silent for {worker.silent_seconds:.1f} s")
+
+    def replace_leaking(self) -> None:
+        """Drain a worker in which a released model does not die; somebody else takes its place."""
+        for worker in self.serving:
+            since = worker.leaking_since
+            if since is not None and time.monotonic() - since > LEAK_SECONDS:
+                worker.serving = False
+                worker.expected_to_end = True
+                worker.how = f"it held {worker.models} models, {worker.expected} were in use"
+                worker.tell(Drain())
+                return  # one at a time
 
     def totals(self) -> list[list[Series]]:
         """Return the counts of all workers that live or have lived."""
@@ -315,8 +345,11 @@ class Fleet:
         worker.writer.close()
         close_segments(self._spool, pid=worker.pid)
         self.workers.remove(worker)
-        rows = worker.board.read()
+        rows, suspects = worker.board.read(), worker.board.suspects.read()
         worker.board.close()
+        # Who was killed by somebody else may have been in the middle of any model.
+        if suspects and not worker.expected_to_end and (worker.hung or status != _KILLED):
+            self.blame(suspects, worker.how)
         self.lost_rows += max(0, rows.pending)
         kept = self._retired_rows
         self._retired_rows = LogRows(
@@ -343,4 +376,4 @@ def _reap(pid: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return f"exit status {code}"
-    return f"killed by {signal.Signals(-code).name}"
+    return _KILLED if code == -signal.SIGKILL else f"killed by {signal.Signals(-code).name}"

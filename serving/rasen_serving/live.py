@@ -1,34 +1,45 @@
 """The model versions in one worker: prepared beside the live ones, switched by one assignment.
 
-A request takes the live version once, at its start, and keeps that object to its end, so every answer comes from
-exactly one version. The old one is not told to go: nobody refers to it any more once its last request is answered,
-and so its memory returns at once, without the garbage collector.
+A request takes the live revision once, at its start, and keeps the version that answers it to its end, so every answer
+comes from exactly one version. The revision before stays for a while, so that a rollback need not load anything; after
+that nobody refers to its versions any more, and so their memory returns at once, without the garbage collector.
 """
 
 from __future__ import annotations
 
-import copy
+import logging
+import math
+import time
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rasen.errors import DigestMismatch, ModelFailed, NotFound
-from rasen.model.engines import Engine, choose_engine, fit_batch_rows, fit_quick_rows
+from rasen.model import fallback
+from rasen.model.engines import Engine, NativeEngine, choose_engine, fit_batch_rows, fit_quick_rows
 from rasen.model.frames import to_values
 from rasen.model.loading import assemble, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
 from rasen.model.schema import ModelSchema
 from rasen.tracking.records import FileRecord
 from rasen_serving.decode import Columns, RequestDecoder
-from rasen_serving.judge import judge
-from rasen_serving.messages import Revision
+from rasen_serving.messages import Revision, Variant, Version
 from rasen_serving.refusals import NothingLive
+from rasen_serving.suspects import token_of, unwatched
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rasen_serving.asked import Asked
     from rasen_serving.batching import Batcher
+
+logger = logging.getLogger(__name__)
+
+KEEP_SECONDS = 600.0
+"""For so long the revision before stays in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,42 +62,36 @@ class Predicted:
 class Loaded:
     """A version that was verified, loaded, compared with its published example and warmed by it."""
 
-    def __init__(self, revision: Revision) -> None:
+    def __init__(self, version: Version) -> None:
         """Load; `load` below says which errors there are."""
-        self.revision = revision
-        paths = {file.key: Path(file.path) for file in revision.files.values()}
-        version = assemble(
+        self.version = version
+        paths = {file.key: Path(file.path) for file in version.files.values()}
+        found = assemble(
             {
                 role: FileRecord(key=file.key, sha256=file.sha256, size_bytes=file.size_bytes)
-                for role, file in revision.files.items()
+                for role, file in version.files.items()
             },
-            revision.schema,
+            version.schema,
             lambda file: paths[file.key].read_bytes(),
+            unpickled=not version.quarantined,
         )
-        self.schema: ModelSchema = version.schema
-        self.model = version.model
-        self.engine: Engine = choose_engine(revision.engine, self.model, self.schema)
-        self.row_wise = revision.row_wise
-        self.headers = _headers(revision)
+        self.schema: ModelSchema = found.schema
+        self.model = found.model
+        self.suspects = unwatched()
+        self._token = token_of(version.manifest_sha256)
+        self.profile = found.profile if fallback.can_answer(found.schema.output) else None
+        self.row_wise = version.row_wise
         self.batcher: Batcher | None = None  # made with the first request, on the event loop
         self.decode = RequestDecoder(self.schema).decode
-        self._warm(version.example, version.predictions)
-        values = to_values(self.schema, version.example)
-        self.batch_rows = fit_batch_rows(self.engine, values) if self.row_wise else 0
-        self.quick_rows = fit_quick_rows(self.engine, values, most=self.batch_rows)
-        if self.quick_rows:
-            self.batch_rows = self.quick_rows  # the loop's turn is dearer than what a larger batch would save
+        values = to_values(self.schema, found.example)
+        self.engine: Engine = NativeEngine(self.model, self.schema)
+        self.batch_rows = self.quick_rows = 0
+        if not version.quarantined:
+            self._fit(version.engine, found.example, found.predictions, values)
         self.example_rows = [
             dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
         ]
-        self.example_predictions = to_json(version.predictions)
-
-    def renumbered(self, revision: Revision) -> Loaded:
-        """Return the same version under another revision of its endpoint."""
-        twin = copy.copy(self)
-        twin.revision = revision
-        twin.headers = _headers(revision)
-        return twin
+        self.example_predictions = to_json(found.predictions)
 
     def predict(self, columns: Columns) -> list[Any]:  # Any: JSON values
         """Return one JSON value for each row.
@@ -95,20 +100,41 @@ class Loaded:
             InvalidInput: A value is not of its column's type.
             ModelFailed: The model raised, or answered something that its schema cannot carry.
         """
-        return to_json(self.engine.predict(columns))
+        self.suspects.enter(self._token)
+        try:
+            return to_json(self.engine.predict(columns))
+        finally:
+            self.suspects.leave()
 
-    def answer(self, body: bytes, *, max_rows: int) -> Predicted:
-        """Answer the body of one request that is to be read slowly; a failing model is part of the answer.
+    def predict_profile(self, columns: Columns) -> list[Any]:  # Any: JSON values
+        """Return what the version's profile says of each row; only if it has one."""
+        assert self.profile is not None
+        rows = len(next(iter(columns.values())))
+        return to_json(fallback.answer(self.profile, columns, rows=rows, output=self.schema.output))
+
+    def answer(self, asked: Asked, *, max_rows: int) -> Predicted:
+        """Answer one request that is to be read slowly; a failing model is part of the answer.
 
         Raises:
-            MalformedBody, InvalidRows, TooManyRows: The request is not usable.
+            InvalidInput: The request is not usable.
         """
-        columns = judge(self.schema, body, max_rows=max_rows)
+        columns = asked.wire.read(self, asked, max_rows=max_rows)
         rows = len(next(iter(columns.values())))
         try:
             return Predicted(columns=columns, rows=rows, predictions=self.predict(columns))
         except ModelFailed as failure:
             return Predicted(columns=columns, rows=rows, predictions=[], failure=failure)
+
+    def _fit(
+        self, engine: str, example: pd.DataFrame, recorded: Predictions, values: dict[str, list[object]]
+    ) -> None:
+        """Compare with the published example, and measure how many rows a call should have."""
+        self.engine = choose_engine(engine, self.model, self.schema)
+        self._warm(example, recorded)
+        self.batch_rows = fit_batch_rows(self.engine, values) if self.row_wise else 0
+        self.quick_rows = fit_quick_rows(self.engine, values, most=self.batch_rows)
+        if self.quick_rows:
+            self.batch_rows = self.quick_rows  # the loop's turn is dearer than what a larger batch would save
 
     def _warm(self, example: pd.DataFrame, recorded: Predictions) -> None:
         native = predict(self.model, example, self.schema.output)
@@ -120,34 +146,87 @@ class Loaded:
                 )
 
 
-def load(revision: Revision) -> Loaded:
-    """Load, check and warm a revision.
+class Arm:
+    """One variant of a live revision: what its requests get."""
+
+    __slots__ = ("headers", "loaded", "role", "stale_at", "weight")
+
+    def __init__(self, variant: Variant, loaded: Loaded, revision: Revision) -> None:
+        self.loaded = loaded
+        self.role = variant.role
+        self.weight = variant.weight
+        self.headers = {"X-Rasen-Model": variant.version.run, "X-Rasen-Revision": str(revision.number)}
+        self.stale_at = _stale_at(variant.version, revision)
+
+
+class Live:
+    """A revision of an endpoint with its versions loaded."""
+
+    def __init__(self, revision: Revision, loaded: Mapping[str, Loaded]) -> None:
+        self.revision = revision
+        self.arms = [
+            Arm(variant, loaded[variant.version.identity], revision) for variant in revision.variants
+        ]
+        self.champion = self.arms[0]
+        self.falls_back = frozenset(revision.fallback.on)
+        self.budget_seconds = revision.fallback.timeout_seconds if "timeout" in self.falls_back else 0.0
+
+    @property
+    def loaded(self) -> dict[str, Loaded]:
+        """The versions, by their identity."""
+        return {arm.loaded.version.identity: arm.loaded for arm in self.arms}
+
+
+def load(revision: Revision, present: Mapping[str, Loaded] | None = None) -> Live:
+    """Load, check and warm what a revision needs beside the versions that are `present`, by their identity.
 
     Raises:
         DigestMismatch: The cached bytes are not the verified ones; nothing was unpickled.
         ModelFailed: The model cannot be rebuilt here, raises, or answers its example differently.
         InvalidInput: Schema or example are of a format that this version does not read.
     """
+    loaded = dict(present or {})
+    for variant in revision.variants:
+        if variant.version.identity not in loaded:
+            loaded[variant.version.identity] = _load(variant.version)
+    return Live(revision, loaded)
+
+
+def _load(version: Version) -> Loaded:
     try:
-        return Loaded(revision)
+        return Loaded(version)
     except FileNotFoundError as error:
         raise DigestMismatch(f"the cached file {error.filename!r} is gone") from None
     except ModelFailed as error:
-        differing = differing_versions(revision.versions)
+        differing = differing_versions(version.versions)
         raise ModelFailed(f"{error}{f' ({differing})' if differing else ''}") from error
 
 
-def _headers(revision: Revision) -> dict[str, str]:
-    return {"X-Rasen-Model": revision.run, "X-Rasen-Revision": str(revision.number)}
+def _stale_at(version: Version, revision: Revision) -> float:
+    """Return the Unix time from which on the version is stale; infinity when it never will be."""
+    after = revision.fallback.stale_after_seconds
+    if after is None or "stale" not in revision.fallback.on:
+        return math.inf
+    try:
+        newest = datetime.fromisoformat(version.trained_until or "")
+    except ValueError:
+        logger.warning(
+            "%s: run %s does not say how new its training rows are (%r), so it is never stale",
+            *(revision.endpoint, version.run, version.trained_until),
+        )
+        return math.inf
+    return (newest if newest.tzinfo else newest.replace(tzinfo=UTC)).timestamp() + after
 
 
 class Versions:
     """What is live, what is prepared, and what is known without being live."""
 
     def __init__(self) -> None:
-        self.live: dict[str, Loaded] = {}
+        self.live: dict[str, Live] = {}
         self.waiting: dict[str, str] = {}
-        self._prepared: dict[tuple[str, int], Loaded] = {}
+        self.suspects = unwatched()  # a worker's own come with its board
+        self._prepared: dict[tuple[str, int], Live] = {}
+        self._previous: dict[str, tuple[Live, float]] = {}
         self._models: list[weakref.ref[Any]] = []  # Any: whatever an analyst published
 
     @property
@@ -157,44 +236,62 @@ class Versions:
         return len(self._models)
 
     @property
+    def expected(self) -> int:
+        """How many models there should be: those that something here refers to."""
+        held = [*self.live.values(), *self._prepared.values(), *(live for live, _ in self._previous.values())]
+        return len(
+            {id(arm.loaded) for live in held for arm in live.arms if not arm.loaded.version.quarantined}
+        )
+
+    @property
     def names(self) -> list[str]:
         """All endpoints of the ledger, sorted."""
         return sorted(self.live.keys() | self.waiting.keys())
 
-    def take(self, endpoint: str) -> Loaded:
-        """Return the version that answers for the endpoint now.
+    def take(self, endpoint: str) -> Live:
+        """Return the revision that answers for the endpoint now.
 
         Raises:
             NothingLive: The endpoint is known and has none.
             NotFound: There is no such endpoint.
         """
-        loaded = self.live.get(endpoint)
-        if loaded is not None:
-            return loaded
+        live = self.live.get(endpoint)
+        if live is not None:
+            return live
         if endpoint in self.waiting:
             raise NothingLive(f"nothing is live for endpoint {endpoint!r} yet: {self.waiting[endpoint]}")
         known = ", ".join(map(repr, self.names)) or "none yet"
         raise NotFound(f"there is no endpoint {endpoint[:100]!r}; endpoints: {known}")
 
-    def same(self, revision: Revision) -> Loaded | None:
-        """Return the live version when the revision names the same manifest, so that only its number is new."""
-        present = self.live.get(revision.endpoint)
-        if present is None or present.revision.manifest_sha256 != revision.manifest_sha256:
-            return None
-        return present
+    def loaded(self, endpoint: str) -> dict[str, Loaded]:
+        """Return the endpoint's versions that are in memory, live or kept, by their identity."""
+        previous, live = self._previous.get(endpoint), self.live.get(endpoint)
+        return (previous[0].loaded if previous else {}) | (live.loaded if live else {})
 
-    def keep(self, loaded: Loaded) -> None:
-        """Keep a loaded version until the supervisor says what becomes of it."""
-        # An object that cannot be referred to weakly is counted by what holds it.
-        watched = loaded.model if hasattr(loaded.model, "__weakref__") else loaded
-        if all(model() is not watched for model in self._models):
-            self._models.append(weakref.ref(watched))
-        self._prepared[loaded.revision.endpoint, loaded.revision.number] = loaded
+    def keep(self, live: Live) -> None:
+        """Keep a loaded revision until the supervisor says what becomes of it."""
+        for arm in live.arms:
+            arm.loaded.suspects = self.suspects
+            if arm.loaded.version.quarantined:
+                continue
+            # An object that cannot be referred to weakly is counted by what holds it.
+            watched = arm.loaded.model if hasattr(arm.loaded.model, "__weakref__") else arm.loaded
+            if all(model() is not watched for model in self._models):
+                self._models.append(weakref.ref(watched))
+        self._prepared[live.revision.endpoint, live.revision.number] = live
 
     def switch(self, endpoint: str, number: int) -> None:
-        """Let a prepared revision answer from now on."""
+        """Let a prepared revision answer from now on; the one before is kept for a while."""
+        replaced = self.live.get(endpoint)
         self.live[endpoint] = self._prepared.pop((endpoint, number))
+        if replaced is not None and replaced.revision.identities - self.live[endpoint].revision.identities:
+            self._previous[endpoint] = (replaced, time.monotonic() + KEEP_SECONDS)
 
     def forget(self, endpoint: str, number: int) -> None:
-        """Let a prepared version go."""
+        """Let a prepared revision go."""
         self._prepared.pop((endpoint, number), None)
+
+    def release(self) -> None:
+        """Let go what was kept long enough."""
+        now = time.monotonic()
+        self._previous = {name: kept for name, kept in self._previous.items() if now < kept[1]}

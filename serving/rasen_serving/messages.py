@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+CHAMPION = "champion"
+
 
 class CachedFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a run as the manifest names it, and its copy on this disk; whoever reads that checks the digest."""
@@ -20,17 +22,14 @@ class CachedFile(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
-class Revision(msgspec.Struct, frozen=True, kw_only=True):
-    """One revision of an endpoint: what the ledger decided, verified, with its files on this disk.
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One model version: verified, with its files on this disk.
 
     Args:
-        endpoint: The stable name.
-        number: The ledger record's number.
-        run: The model version.
+        run: The version's id, which is its run's.
         pipeline: Whose run it is.
-        role: The variant's role.
-        manifest_sha256: Digest of the manifest that named the files.
-        files: The pickled model and the example, by role.
+        manifest_sha256: Digest of the manifest that named the files; equal digests are equal versions.
+        files: The pickled model, the example, and what else there is for serving, by role.
         versions: The libraries with which the run was made.
         schema: `rasen.model.schema.ModelSchema` as JSON.
         major: The contract's major version.
@@ -38,16 +37,13 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
         description: What the analyst says of the pipeline; may be empty.
         trained_until: Newest training row, as the notebook said it.
         published_at: When the run published, ISO 8601.
-        decided_at: When the ledger decided, ISO 8601.
         row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
         engine: What executes the model, found equal to it when the run was qualified.
+        quarantined: Why the model itself may not be executed here, `""` when it may.
     """
 
-    endpoint: str
-    number: int
     run: str
     pipeline: str
-    role: str
     manifest_sha256: str
     files: dict[str, CachedFile]
     versions: dict[str, str]
@@ -57,9 +53,75 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     trained_until: str | None
     published_at: str
-    decided_at: str
     row_wise: bool = False
     engine: str = "native"
+    quarantined: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What is equal for versions that are loaded alike."""
+        return f"{self.manifest_sha256}{'!' if self.quarantined else ''}"
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One version behind an endpoint: its role, and its share of the requests."""
+
+    version: Version
+    role: str = CHAMPION
+    weight: float = 1.0
+
+
+class FallbackPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When the profile answers instead of the model.
+
+    Args:
+        on: Any of `error`, `timeout`, `nan`, `stale`.
+        timeout_seconds: The time budget of an answer.
+        stale_after_seconds: Age of the newest training row from which on the model is stale; `None` is never.
+    """
+
+    on: tuple[str, ...] = ("error", "timeout", "nan")
+    timeout_seconds: float = 2.0
+    stale_after_seconds: float | None = None
+
+
+class LogPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What of an endpoint is logged: a share of its requests, and all columns but the excluded ones."""
+
+    sample: float = 1.0
+    exclude: tuple[str, ...] = ()
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """One revision of an endpoint: what the ledger decided, verified.
+
+    Args:
+        endpoint: The stable name.
+        number: The ledger record's number.
+        decided_at: When the ledger decided, ISO 8601.
+        variants: The champion first.
+        rollout: How the variants share the requests, as the ledger has it.
+        fallback: When the profile answers.
+        log: What is logged.
+    """
+
+    endpoint: str
+    number: int
+    decided_at: str
+    variants: list[Variant]
+    rollout: dict[str, Any] | None = None  # Any: JSON of the ledger
+    fallback: FallbackPolicy = FallbackPolicy()
+    log: LogPolicy = LogPolicy()
+
+    @property
+    def champion(self) -> Version:
+        """The version that answers unless something else was decided."""
+        return self.variants[0].version
+
+    @property
+    def identities(self) -> frozenset[str]:
+        """What its versions are told apart by."""
+        return frozenset(variant.version.identity for variant in self.variants)
 
 
 class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -140,7 +202,8 @@ class Series(msgspec.Struct, kw_only=True):
         model: The run that answered, or `""`.
         role: The variant's role, or `""`.
         status: The HTTP status.
-        source: `model`, or `""` when nothing was predicted.
+        source: `model` or `profile`, or `""` when nothing was predicted.
+        reason: Why the profile answered: `error`, `timeout`, `nan`, `stale`, `quarantined`; `""` when it did not.
         requests: Requests answered.
         rows: Rows predicted.
         seconds: Sum of the latencies.
@@ -152,6 +215,7 @@ class Series(msgspec.Struct, kw_only=True):
     role: str
     status: int
     source: str
+    reason: str
     requests: int
     rows: int
     seconds: float
@@ -164,12 +228,14 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     Args:
         busy_seconds: How long the prediction thread has been in its present call; 0 when it is idle.
         series: All counts, or `None` when nothing changed since the last beat.
-        models: Number of models in memory, to see that a released one dies.
+        models: Number of models in memory.
+        expected: Number of models that something refers to; a released one that does not die is a leak.
     """
 
     busy_seconds: float
     series: list[Series] | None
     models: int
+    expected: int
 
 
 FromWorker: TypeAlias = Prepared | Refused | Beat

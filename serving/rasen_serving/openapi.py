@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from rasen.data.columns import ColumnType
 from rasen.model.schema import Column, ModelSchema, Output
-from rasen_serving.live import Loaded, Versions
+from rasen_serving.live import Live, Versions
 from rasen_serving.refusals import STATUSES
 
 Json = dict[str, Any]  # Any: JSON
@@ -29,8 +29,8 @@ _MEANINGS = {
     413: "Too many bytes or rows",
     415: "The content type is not application/json",
     422: "Fields are missing, unknown or of another type; each is named by its path",
-    500: "The model failed; the operator's log has the reason",
-    503: "Nothing is live for the endpoint yet",
+    500: "The service failed; the operator's log has the reason",
+    503: "Nothing can answer now: nothing is live yet, too many requests wait, or the model failed and has no profile",
 }
 
 
@@ -41,25 +41,27 @@ def build_openapi(app: FastAPI, versions: Versions) -> Json:
     schemas["Error"] = _error()
     paths: Json = {}
     for name in sorted(versions.live):
-        loaded = versions.live[name]
+        live = versions.live[name]
+        loaded = live.champion.loaded
         schemas[f"{name}.row"] = _row(loaded.schema)
         schemas[f"{name}.request"] = _request(name, loaded.schema)
         schemas[f"{name}.response"] = _response(loaded.schema.output)
-        paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, loaded)}
+        paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live)}
     document["paths"] = paths | document["paths"]
     return document
 
 
-def _operation(name: str, loaded: Loaded) -> Json:
-    revision = loaded.revision
-    about = [revision.description] if revision.description else []
+def _operation(name: str, live: Live) -> Json:
+    loaded = live.champion.loaded
+    version = loaded.version
+    about = [version.description] if version.description else []
     about.append(
-        f"Live: revision {revision.number}, model `{revision.run}` of pipeline `{revision.pipeline}`."
+        f"Live: revision {live.revision.number}, model `{version.run}` of pipeline `{version.pipeline}`."
     )
     answer = {
         "predictions": loaded.example_predictions,
         "source": "model",
-        "model": revision.run,
+        "model": version.run,
         "request_id": "3f0c2b8e5d5a4c1b9a7e6f4d2c1b0a99",
     }
     responses: Json = {
@@ -148,7 +150,11 @@ def _response(output: Output) -> Json:
         "type": "object",
         "properties": {
             "predictions": {"type": "array", "items": prediction},
-            "source": {"type": "string", "enum": ["model"]},
+            "source": {
+                "type": "string",
+                "enum": ["model", "profile"],
+                "description": "`profile` when the model could not answer and its statistical profile did",
+            },
             "model": {"type": "string", "description": "the run whose model answered"},
             "request_id": {"type": "string"},
         },

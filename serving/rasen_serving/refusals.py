@@ -72,6 +72,18 @@ class NothingLive(RasenError):
     """The endpoint is known and nothing answers for it yet."""
 
 
+class OutOfTime(ModelFailed):
+    """The model did not answer within its time budget."""
+
+
+class Quarantined(ModelFailed):
+    """The version was taken out of service, because it has ended or hung its process more than once."""
+
+
+class StaleModel(ModelFailed):
+    """The newest row that the model was trained on is older than declared."""
+
+
 class Overloaded(RasenError):
     """More rows wait than will be predicted soon; trying again in a moment is right."""
 
@@ -91,10 +103,18 @@ _KINDS: dict[type[Exception], _Kind] = {
     WrongContentType: _Kind(status=415, code="unsupported_content_type"),
     InvalidRows: _Kind(status=422, code="invalid_input"),
     CallerGone: _Kind(status=499, code="caller_gone"),
-    ModelFailed: _Kind(status=500, code="model_failed"),
+    Quarantined: _Kind(status=503, code="quarantined"),
+    StaleModel: _Kind(status=503, code="stale"),
+    OutOfTime: _Kind(status=503, code="timeout"),
+    ModelFailed: _Kind(status=503, code="model_failed"),
     NothingLive: _Kind(status=503, code="not_ready"),
     Overloaded: _Kind(status=503, code="overloaded"),
     Exception: _Kind(status=500, code="internal"),
+}
+
+_TOLD_TO_THE_OPERATOR = {
+    "model_failed": "the model could not answer, and no profile was published that could stand in for it",
+    "internal": "the service failed",
 }
 
 STATUSES = {kind.status: kind.code for kind in _KINDS.values()}
@@ -111,13 +131,18 @@ def headers_of(error: Exception) -> dict[str, str]:
     return {"Retry-After": "1"} if isinstance(error, Overloaded) else {}
 
 
+def is_fault(error: Exception) -> bool:
+    """Return whether an operator must look at it: its reason is told to the log, not to the caller."""
+    return _kind_of(error).code in _TOLD_TO_THE_OPERATOR
+
+
 def body_of(error: Exception, *, request_id: str) -> bytes:
     """Return the JSON body of an error."""
     kind = _kind_of(error)
     fields = error.fields if isinstance(error, InvalidRows) else ()
     message = str(error)
-    if kind.status == 500:
-        what = "the model could not answer" if isinstance(error, ModelFailed) else "the service failed"
+    if kind.code in _TOLD_TO_THE_OPERATOR:
+        what = _TOLD_TO_THE_OPERATOR[kind.code]
         message = f"{what}; the operator's log has the reason under request id {request_id!r}"
     return msgspec.json.encode(
         {

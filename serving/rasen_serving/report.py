@@ -37,8 +37,9 @@ def _endpoint_report(name: str, endpoint: Endpoint, series: list[Series]) -> End
     runs = sorted({one.model for one in series if one.endpoint == name and one.model})
     return EndpointReport(
         revision=None if revision is None else revision.number,
-        run=None if revision is None else revision.run,
+        run=None if revision is None else revision.champion.run,
         refused={str(number): reason for number, reason in endpoint.refused.items()},
+        left_out={} if endpoint.live is None else endpoint.live.left_out,
         variants={run: _variant_report(name, run, series) for run in runs},
     )
 
@@ -68,6 +69,7 @@ def _of_run(series: Series) -> Series:
         role="",
         status=0,
         source="",
+        reason="",
         requests=series.requests,
         rows=series.rows,
         seconds=series.seconds,

@@ -13,22 +13,28 @@ import logging
 import math
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from rasen.deploy.ledger import find_head, list_endpoints, read_heads, read_record
-from rasen.errors import DigestMismatch, NotFound, ObjectNotFound, StoreError, StoreUnavailable
+from rasen.errors import DigestMismatch, NotFound, ObjectNotFound, StoreError, StoreUnavailable, TrustError
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import deployment_key, manifest_key, result_key
 from rasen.tracking.manifest import read_manifest
-from rasen.tracking.records import FileRecord, LedgerRecord, Manifest, StepResult, UnreadableRecord, Variant
-from rasen.tracking.signature import load_trust
-from rasen_serving.messages import CachedFile, Revision
+from rasen.tracking.records import FileRecord, Manifest, StepResult, UnreadableRecord
+from rasen.tracking.records import Variant as NamedVariant
+from rasen.tracking.signature import TrustStore, load_trust
+from rasen_serving.messages import CHAMPION, CachedFile, Revision, Variant, Version
 
 logger = logging.getLogger(__name__)
 
 _FILES = ("model", "example")
+_MORE_FILES = ("profile",)
+"""Fetched when the version has them."""
+
 _KEPT_SECONDS = 3600.0
 """A cached file that nothing live needs is deleted when it was not used for so long."""
 
@@ -53,10 +59,38 @@ class Resolved:
     Args:
         revision: What the workers are told.
         records: The signed objects that it rests on, by key, as they were read.
+        left_out: Why variants of the record are not in the revision, by run.
     """
 
     revision: Revision
     records: dict[str, bytes]
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def without(self, variant: Variant, reason: str) -> Resolved:
+        """Return the same without a variant that cannot be loaded here."""
+        kept = [one for one in self.revision.variants if one is not variant]
+        return Resolved(
+            revision=msgspec.structs.replace(self.revision, variants=kept),
+            records=self.records,
+            left_out=self.left_out | {variant.version.run: reason},
+        )
+
+    def profile_only(self, reason: str) -> Resolved:
+        """Return the same with the champion's profile answering for it, because it may not be executed."""
+        champion = self.revision.variants[0]
+        version = msgspec.structs.replace(champion.version, quarantined=reason)
+        variants = [msgspec.structs.replace(champion, version=version)]
+        return Resolved(
+            revision=msgspec.structs.replace(self.revision, variants=variants, rollout=None),
+            records=self.records,
+            left_out=self.left_out,
+        )
+
+    def describe(self) -> str:
+        """Name what answers, in a sentence."""
+        champion = self.revision.champion
+        who = f"the profile of {champion.run}" if champion.quarantined else f"model {champion.run}"
+        return f"{who} (revision {self.revision.number})"
 
 
 class Revisions:
@@ -140,19 +174,21 @@ class Revisions:
         for stat in list(self._kept.list(f"endpoints/{revision.endpoint}/deployments/")):
             if stat.key not in resolved.records:
                 self._kept.delete(stat.key)
-        manifests = {manifest_key(one.pipeline, one.run) for one in live}
+        versions = [variant.version for one in live for variant in one.variants]
+        manifests = {manifest_key(version.pipeline, version.run) for version in versions}
         for stat in list(self._kept.list("manifests/")):
             if stat.key not in manifests:
                 self._kept.delete(stat.key)
-        needed = {Path(file.path).name for one in live for file in one.files.values()}
+        needed = {Path(file.path).name for version in versions for file in version.files.values()}
         for path in self._files.glob("*"):
             if path.name not in needed and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
                 path.unlink()
 
     def discard_files(self, revision: Revision) -> None:
         """Delete the cached files of a revision, because somebody found them damaged."""
-        for file in revision.files.values():
-            Path(file.path).unlink(missing_ok=True)
+        for variant in revision.variants:
+            for file in variant.version.files.values():
+                Path(file.path).unlink(missing_ok=True)
 
     def _resolve(self, store: Store, endpoint: str, number: int) -> Resolved:
         try:
@@ -175,40 +211,68 @@ class Revisions:
 
         fetch(deployment_key(endpoint, number))
         record = read_record(shelf, trust, endpoint, number, environment=environment)
-        variant = _champion(record)
-        fetch(manifest_key(variant.pipeline, variant.run))
-        verified = read_manifest(shelf, trust, variant.pipeline, variant.run, environment=environment)
-        if verified.sha256 != variant.manifest_sha256:
-            raise DigestMismatch(
-                f"the manifest of run {variant.run!r} has sha256 {verified.sha256[:12]}…, "
-                f"ledger record {number} names {variant.manifest_sha256[:12]}…"
+        champions = [variant for variant in record.state.variants if variant.role == CHAMPION]
+        if not champions:
+            raise NotFound(
+                f"ledger record {record.number} names no version: {record.action}: "
+                f"{record.reason or 'no reason given'}"
             )
-        manifest = verified.manifest
-        if manifest.model is None:
-            raise NotFound(f"run {variant.run!r} of {variant.pipeline!r} published no model")
-        missing = [role for role in _FILES if role not in manifest.model.files]
-        if missing:
-            raise NotFound(f"the manifest of run {variant.run!r} names no file {missing[0]!r}")
+        variants: list[Variant] = []
+        left_out: dict[str, str] = {}
+        for named in [*champions, *(one for one in record.state.variants if one.role != CHAMPION)]:
+            try:
+                fetch(manifest_key(named.pipeline, named.run))
+                version = self._version(shelf, trust, named)
+            except (TrustError, UnreadableRecord, NotFound, ObjectNotFound) as error:
+                if named.role == CHAMPION:
+                    raise
+                left_out[named.run] = str(error)  # the champion answers all the same
+                continue
+            variants.append(Variant(version=version, role=named.role, weight=named.weight))
         revision = Revision(
             endpoint=endpoint,
             number=number,
-            run=variant.run,
-            pipeline=variant.pipeline,
-            role=variant.role,
-            manifest_sha256=verified.sha256,
-            files={role: self._fetch_file(manifest.model.files[role]) for role in _FILES},
-            versions=manifest.versions,
-            schema=manifest.model.schema_,
-            major=manifest.model.major,
-            metrics=self._metrics(manifest),
-            description=manifest.model.description,
-            trained_until=manifest.model.trained_until,
-            published_at=manifest.published_at.isoformat(),
             decided_at=record.decided_at.isoformat(),
-            row_wise=manifest.model.qualification.row_wise is True,
-            engine=manifest.model.qualification.engine,
+            variants=variants,
+            rollout=record.state.rollout,
         )
-        return Resolved(revision=revision, records=records)
+        return Resolved(revision=revision, records=records, left_out=left_out)
+
+    def _version(self, shelf: Store, trust: TrustStore, named: NamedVariant) -> Version:
+        verified = read_manifest(
+            shelf, trust, named.pipeline, named.run, environment=self._settings.environment
+        )
+        if verified.sha256 != named.manifest_sha256:
+            raise DigestMismatch(
+                f"the manifest of run {named.run!r} has sha256 {verified.sha256[:12]}…, "
+                f"the ledger names {named.manifest_sha256[:12]}…"
+            )
+        manifest = verified.manifest
+        model = manifest.model
+        if model is None:
+            raise NotFound(f"run {named.run!r} of {named.pipeline!r} published no model")
+        missing = [role for role in _FILES if role not in model.files]
+        if missing:
+            raise NotFound(f"the manifest of run {named.run!r} names no file {missing[0]!r}")
+        return Version(
+            run=named.run,
+            pipeline=named.pipeline,
+            manifest_sha256=verified.sha256,
+            files={
+                role: self._fetch_file(model.files[role])
+                for role in (*_FILES, *_MORE_FILES)
+                if role in model.files
+            },
+            versions=manifest.versions,
+            schema=model.schema_,
+            major=model.major,
+            metrics=self._metrics(manifest),
+            description=model.description,
+            trained_until=model.trained_until,
+            published_at=manifest.published_at.isoformat(),
+            row_wise=model.qualification.row_wise is True,
+            engine=model.qualification.engine,
+        )
 
     def _fetch_file(self, file: FileRecord) -> CachedFile:
         if len(file.sha256) != 64 or not file.sha256.isalnum():
@@ -239,12 +303,3 @@ class Revisions:
                     "the metrics of step %r of run %s are not shown: %s", name, manifest.run, error
                 )
         return metrics
-
-
-def _champion(record: LedgerRecord) -> Variant:
-    champion = next((variant for variant in record.state.variants if variant.role == "champion"), None)
-    if champion is None:
-        raise NotFound(
-            f"ledger record {record.number} names no version: {record.action}: {record.reason or 'no reason given'}"
-        )
-    return champion

@@ -1,8 +1,9 @@
-"""What happens between a request's bytes and the answer's, whichever way the bytes came.
+"""What happens between a request and its answer, whichever way and in whichever format it came.
 
-The HTTP routes (`app.py`) are thin around this. A request is decoded on the event loop, joins the others of its turn in
-the model's batch (`batching.py`), and is encoded when that is predicted. What cannot be decoded fast is read slowly in
-the prediction thread, so that health checks and the supervisor's questions are answered meanwhile.
+The HTTP routes (`app.py`) and the fast lane are thin around `Service.ask`. A request is decoded on the event loop,
+joins the others of its turn in the model's batch (`batching.py`), and is answered when that is predicted. What cannot
+be decoded fast is read slowly in the prediction thread; health checks and the supervisor are answered meanwhile.
+Where the model fails, is late or is stale, the profile that was published beside it answers in its schema.
 """
 
 from __future__ import annotations
@@ -11,61 +12,86 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from rasen.errors import AnswerNotFinite, ModelFailed
 from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
+from rasen_serving.deadlines import Deadlines
 from rasen_serving.decode import Columns, NotFast
-from rasen_serving.live import Loaded, Predicted, Versions
+from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import WrongContentType, body_of, headers_of, status_of
+from rasen_serving.refusals import OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.wire import Answer, Given
+
+if TYPE_CHECKING:
+    from rasen.settings_model import Settings
+    from rasen_serving.asked import Asked
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "model"
-_REASON = "only"
-"""Why this variant answered: there is one. Variants with weights come with rollouts."""
+MODEL, PROFILE = "model", "profile"
+QUARANTINED = "quarantined"
+ONLY = "only"
+"""Why this variant answered: there is one."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """A response before it is HTTP."""
+class Pending:
+    """A request on its way: answered, counted and logged once, by whoever comes first."""
 
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    __slots__ = (
+        "_service",
+        "answered",
+        "arm",
+        "arrived",
+        "asked",
+        "columns",
+        "done",
+        "live",
+        "reason",
+        "started",
+    )
 
+    def __init__(self, service: Service, asked: Asked, done: Callable[[Answer], None]) -> None:
+        self.asked = asked
+        self.done = done
+        self.started = time.perf_counter()
+        self.arrived = time.time()
+        self.live: Live | None = None
+        self.arm: Arm | None = None
+        self.columns: Columns | None = None
+        self.reason = ""
+        self.answered = False
+        self._service = service
 
-_ENCODER = msgspec.json.Encoder()
+    def finish(self, outcome: Outcome) -> None:
+        """Answer with an outcome; one that comes too late is not needed any more."""
+        if not self.answered:
+            self.answered = True
+            self._service.finish(self, outcome)
+            del self.asked, self.done, self.columns, self.arm, self.live  # it may stay in a queue for a while
 
-
-class Success(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a good answer."""
-
-    predictions: list[Any]  # Any: JSON values of the endpoint's output type
-    source: str
-    model: str
-    request_id: str
+    def expire(self) -> None:
+        """Stop waiting for the model."""
+        assert self.live is not None  # only such are given a budget
+        self.finish(OutOfTime(f"the model did not answer within {self.live.budget_seconds:g} s"))
 
 
 class Service:
     """Answers for the endpoints of one worker."""
 
-    def __init__(self, *, max_rows: int, max_waiting: int) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.versions = Versions()
         self.counts = Counts()
         self.log: PredictionLog | None = None  # a worker's own; the rest is made before the worker is forked
         self.situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self.draining = False
         self.thread = PredictionThread()
-        self._max_rows = max_rows
-        self._max_waiting = max_waiting
+        self._deadlines = Deadlines()
         self._complained: dict[str, float] = {}
 
     def accept_situation(self, situation: Situation) -> None:
@@ -75,136 +101,164 @@ class Service:
         if self.log is not None:
             self.log.is_open = situation.log_open
 
-    async def predict(
-        self, endpoint: str, *, request_id: str, content_type: str, read_body: Callable[[], Awaitable[bytes]]
-    ) -> Answer:
-        """Answer a prediction request; whatever goes wrong becomes part of the answer.
+    def address_of(self, host: str) -> str:
+        """Return the caller's address as far as it is to be kept."""
+        return host if self.settings.log_addresses else ""
 
-        Args:
-            endpoint: As it stands in the path.
-            request_id: Given by the caller, or made up for it.
-            content_type: The header's value, `""` when there is none.
-            read_body: Reads the body, or raises `BodyTooLarge`.
-        """
+    async def answer(self, asked: Asked) -> Answer:
+        """Return the answer to a prediction request; whatever goes wrong becomes part of the answer."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def done(answer: Answer) -> None:
             if not answered.done():  # the caller has hung up meanwhile
                 answered.set_result(answer)
 
-        self.ask(endpoint, request_id, content_type, await read_body(), done)
+        self.ask(asked, done)
         return await answered
 
-    def ask(
-        self,
-        endpoint: str,
-        request_id: str,
-        content_type: str,
-        body: bytes,
-        done: Callable[[Answer], None],
-    ) -> None:
+    def ask(self, asked: Asked, done: Callable[[Answer], None]) -> None:
         """Have a request answered; `done` is called with the answer, on the loop, possibly before this returns.
 
         The one way into the model, whichever way the bytes came.
         """
-        started = time.perf_counter()
-        arrived = time.time()
-        loaded: Loaded | None = None
-
-        def finish(outcome: Outcome) -> None:
-            done(self._finish(loaded, outcome, endpoint, request_id, arrived, started))
-
+        pending = Pending(self, asked, done)
         try:
-            loaded = self.versions.take(endpoint)
-            if content_type != "application/json":
-                _check_content_type(content_type)
-            columns: Columns | None = None
+            live = pending.live = self.versions.take(asked.endpoint)
+            arm = pending.arm = live.champion
+            pending.reason = ONLY
+            loaded = arm.loaded
             rows = 0
             try:
-                columns = loaded.decode(body)
+                columns: Columns | None = asked.wire.decode(loaded, asked)
+                assert columns is not None
                 rows = len(next(iter(columns.values())))
-                if rows > self._max_rows:
+                if rows > self.settings.max_rows:
                     columns, rows = None, 0
             except NotFast:
-                pass
-            request = Request(loaded=loaded, body=body, columns=columns, rows=rows, done=finish)
+                columns = None
+            pending.columns = columns
+            if loaded.version.quarantined:
+                raise Quarantined(loaded.version.quarantined)
+            if pending.arrived >= arm.stale_at:
+                raise StaleModel(
+                    f"the model's newest training row, {loaded.version.trained_until}, is older than declared"
+                )
             batcher = loaded.batcher
             if batcher is None:
                 batcher = loaded.batcher = Batcher(
-                    self.thread, max_rows=self._max_rows, max_waiting=self._max_waiting
+                    self.thread,
+                    max_rows=self.settings.max_rows,
+                    max_waiting=self.settings.max_waiting_rows,
                 )
-            batcher.add(request)
+            batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
+            if live.budget_seconds:
+                self._deadlines.add(pending, budget_seconds=live.budget_seconds)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
-            finish(error)
+            pending.finish(error)
 
-    def _finish(
-        self,
-        loaded: Loaded | None,
-        outcome: Outcome,
-        endpoint: str,
-        request_id: str,
-        arrived: float,
-        started: float,
-    ) -> Answer:
+    def finish(self, pending: Pending, outcome: Outcome) -> None:
+        """Answer a request; what the model failed at, the profile answers."""
+        asked, arm = pending.asked, pending.arm
         predicted = outcome if isinstance(outcome, Predicted) else None
         error = predicted.failure if predicted is not None else outcome
-        if predicted is not None and predicted.failure is None and loaded is not None:
-            body = _ENCODER.encode(
-                Success(
-                    predictions=predicted.predictions,
-                    source=SOURCE,
-                    model=loaded.revision.run,
-                    request_id=request_id,
+        fell_back = ""
+        try:
+            if isinstance(error, ModelFailed):
+                fell_back = self._fall_back(pending, error)
+                predicted = self._ask_profile(pending, predicted, fell_back)
+                error = error if predicted is None or predicted.failure is not None else None
+            if error is not None or predicted is None or arm is None:
+                assert isinstance(error, Exception)  # what is no answer is an error
+                answer = asked.wire.refuse(error, asked)
+            else:
+                answer = asked.wire.encode(
+                    Given(
+                        predictions=predicted.predictions,
+                        source=PROFILE if fell_back else MODEL,
+                        loaded=arm.loaded,
+                        columns=predicted.columns,
+                        rows=predicted.rows,
+                    ),
+                    asked,
                 )
-            )
-            answer = Answer(status=200, body=body, headers=loaded.headers)
-        else:
-            assert isinstance(error, Exception)  # what is no answer is an error
-            answer = Answer(
-                status=status_of(error),
-                body=body_of(error, request_id=request_id),
-                headers=headers_of(error) | ({} if loaded is None else loaded.headers),
-            )
-            if answer.status == 500:
-                self._complain(endpoint, request_id, error)
-        seconds = time.perf_counter() - started
-        self._account(loaded, predicted, answer, endpoint, request_id, arrived, seconds)
-        return answer
+        except Exception as another:  # noqa: BLE001  # the same boundary
+            error, predicted = another, None
+            answer = asked.wire.refuse(another, asked)
+        source = "" if error is not None else PROFILE if fell_back else MODEL
+        if arm is not None:
+            answer.headers.update(arm.headers)
+            if source == PROFILE:
+                answer.headers["X-Rasen-Source"] = PROFILE
+        if error is not None and is_fault(error):
+            self._complain(asked.endpoint, asked.request_id, error)
+        self._account(pending, predicted, answer, source, fell_back)
+        pending.done(answer)
+
+    def _fall_back(self, pending: Pending, error: ModelFailed) -> str:
+        """Return why the profile is asked, `""` when it may not be or there is none."""
+        assert pending.live is not None  # a model was asked
+        assert pending.arm is not None
+        match error:
+            case OutOfTime():
+                why = "timeout"
+            case StaleModel():
+                why = "stale"
+            case Quarantined():
+                why = QUARANTINED
+            case AnswerNotFinite():
+                why = "nan"
+            case _:
+                why = "error"
+        if pending.arm.loaded.profile is None:
+            return ""
+        if why not in pending.live.falls_back and why != QUARANTINED:
+            return ""
+        if why not in ("stale", QUARANTINED):  # such were told once, not with each request
+            self._complain(pending.asked.endpoint, pending.asked.request_id, error)
+        return why
+
+    def _ask_profile(self, pending: Pending, predicted: Predicted | None, why: str) -> Predicted | None:
+        """Return the profile's answer when there is a reason to ask it, else what there was."""
+        if not why or pending.arm is None:
+            return predicted
+        loaded = pending.arm.loaded
+        columns = predicted.columns if predicted is not None else pending.columns
+        if columns is None:
+            columns = pending.asked.wire.read(loaded, pending.asked, max_rows=self.settings.max_rows)
+        return Predicted(
+            columns=columns,
+            rows=len(next(iter(columns.values()))),
+            predictions=loaded.predict_profile(columns),
+        )
 
     def _account(
-        self,
-        loaded: Loaded | None,
-        predicted: Predicted | None,
-        answer: Answer,
-        endpoint: str,
-        request_id: str,
-        arrived: float,
-        seconds: float,
+        self, pending: Pending, predicted: Predicted | None, answer: Answer, source: str, fell_back: str
     ) -> None:
-        known = loaded is not None or endpoint in self.versions.waiting
-        revision = None if loaded is None else loaded.revision
-        source = SOURCE if answer.status == 200 else ""
+        asked, live, arm = pending.asked, pending.live, pending.arm
+        seconds = time.perf_counter() - pending.started
+        known = live is not None or asked.endpoint in self.versions.waiting
         self.counts.add(
-            endpoint=endpoint if known else "",
-            model="" if revision is None else revision.run,
-            role="" if revision is None else revision.role,
+            endpoint=asked.endpoint if known else "",
+            model="" if arm is None else arm.loaded.version.run,
+            role="" if arm is None else arm.role,
             status=answer.status,
             source=source,
+            reason=fell_back,
             rows=0 if predicted is None else predicted.rows,
             seconds=seconds,
         )
-        if loaded is None or revision is None or predicted is None or self.log is None:
+        if live is None or arm is None or predicted is None or self.log is None:
             return  # nothing was predicted: counted, not logged
         self.log.add(
             Entry(
-                request_id=request_id,
-                at=arrived,
-                endpoint=endpoint,
-                revision=revision.number,
-                model=revision.run,
-                engine=loaded.engine.name,
-                variant=revision.role,
-                reason=_REASON,
+                request_id=asked.request_id,
+                at=pending.arrived,
+                endpoint=asked.endpoint,
+                revision=live.revision.number,
+                model=arm.loaded.version.run,
+                engine=arm.loaded.engine.name if source == MODEL else source,
+                variant=arm.role,
+                reason=f"fallback: {fell_back}" if fell_back else pending.reason,
                 source=source,
                 status=answer.status,
                 latency_us=round(seconds * 1e6),
@@ -223,12 +277,3 @@ class Service:
         self._complained[endpoint] = now
         story = "".join(traceback.format_exception(error))
         logger.error("request %s to %r failed:\n%s", request_id, endpoint, story)
-
-
-def _check_content_type(value: str) -> None:
-    kind, _, options = value.partition(";")
-    charset = options.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
-        raise WrongContentType(
-            f"the content type {value[:100]!r} is not read here; send JSON in UTF-8, 'Content-Type: application/json'"
-        )

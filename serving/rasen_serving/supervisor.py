@@ -184,6 +184,7 @@ class Supervisor:
             # Whoever was stopped or starved itself has not heard what the workers said meanwhile: listen first.
             if time.monotonic() - awake_at < 2 * POLL_SECONDS:
                 self._fleet.kill_silent()
+                self._fleet.replace_leaking()
             awake_at = time.monotonic()
             try:
                 self._spool.measure()
@@ -263,7 +264,7 @@ class Supervisor:
         endpoints = {
             name: {
                 "revision": None if endpoint.revision is None else endpoint.revision.number,
-                "model": None if endpoint.revision is None else endpoint.revision.run,
+                "model": None if endpoint.revision is None else endpoint.revision.champion.run,
                 "ledger": endpoint.newest,
                 "refused": {str(number): why for number, why in endpoint.refused.items()},
             }

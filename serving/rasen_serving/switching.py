@@ -16,10 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
+
 from rasen.errors import ObjectNotFound, PlatformFailed, RasenError, StoreError, StoreUnavailable
 from rasen_serving.fleet import PREPARE_SECONDS, Fleet, Worker
-from rasen_serving.messages import Forget, Prepared, Refused, Revision, Switch
+from rasen_serving.messages import CHAMPION, Forget, Prepared, Refused, Revision, Switch, Version
+from rasen_serving.quarantine import Quarantine
 from rasen_serving.revisions import Resolved, Revisions
+from rasen_serving.suspects import token_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class Endpoint:
         settled_at: When that was, monotonic.
         tries: How often the settled number was refused.
         unknown: Why nothing could be said of the newest revision, `""` when something could.
+        last_good: What answered before with another champion, `None` when nothing did.
     """
 
     newest: int
@@ -50,6 +55,8 @@ class Endpoint:
     settled_at: float = 0.0
     tries: int = 0
     unknown: str = ""
+    last_good: Resolved | None = None
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def revision(self) -> Revision | None:
@@ -83,6 +90,9 @@ class Switching:
         self._trials = asyncio.Semaphore(2)
         self._retrials = asyncio.Semaphore(1)  # what was refused before does not delay what is new
         self._catching_up: set[asyncio.Task[bool]] = set()
+        self.quarantine = Quarantine()
+        self._stepping_back: set[asyncio.Task[None]] = set()
+        fleet.blame = self._blame
 
     async def look(self, *, thorough: bool) -> None:
         """See what the store has that is new, and begin to bring it up."""
@@ -181,7 +191,7 @@ class Switching:
                 await self._keep(resolved)
                 logger.info(
                     "%s revision %d is live: model %s, %.2f s after it was seen",
-                    *(name, number, resolved.revision.run, time.monotonic() - began),
+                    *(name, number, resolved.revision.champion.run, time.monotonic() - began),
                 )
         if number in endpoint.refused:
             logger.error("%s revision %d was refused: %s", name, number, endpoint.refused[number])
@@ -218,12 +228,30 @@ class Switching:
         Raises:
             PlatformFailed: There was no process to try it in.
         """
+        async with endpoint.changing:
+            tried = await self._try_all(endpoint, resolved)
+            return tried if isinstance(tried, str) else await self._make_live(endpoint, tried)
+
+    async def _try_all(self, endpoint: Endpoint, resolved: Resolved) -> Resolved | str:
+        """Try each version that is new here; return what can go live, or why the champion cannot."""
         revision = resolved.revision
-        present = endpoint.revision
-        if present is None or present.manifest_sha256 != revision.manifest_sha256:
-            async with self._retrials if revision.number in endpoint.refused else self._trials:
-                if reason := await self._try(revision):
-                    return reason
+        present = frozenset() if endpoint.revision is None else endpoint.revision.identities
+        for variant in revision.variants:
+            if variant.version.identity in present:
+                continue
+            reason = self.quarantine.reason(variant.version)
+            if not reason:
+                async with self._retrials if revision.number in endpoint.refused else self._trials:
+                    reason = await self._try(msgspec.structs.replace(revision, variants=[variant]))
+            if reason and variant.role == CHAMPION:
+                return reason
+            if reason:  # the champion answers for it
+                resolved = resolved.without(variant, reason)
+        return resolved
+
+    async def _make_live(self, endpoint: Endpoint, resolved: Resolved) -> str:
+        """Have all workers prepare a revision and switch to it; return why not, `""` when they did."""
+        revision = resolved.revision
         asked = self._fleet.serving
         outcomes = await asyncio.gather(*(worker.prepare(revision) for worker in asked))
         ready = [
@@ -237,7 +265,9 @@ class Switching:
             for worker in ready:
                 worker.tell(Forget(endpoint=revision.endpoint, number=revision.number))
             return reasons[0] if reasons else f"no worker had it ready within {PREPARE_SECONDS:.0f} s"
-        endpoint.live = resolved
+        replaced, endpoint.live = endpoint.live, resolved
+        if replaced is not None and replaced.revision.champion.identity != revision.champion.identity:
+            endpoint.last_good = None if replaced.revision.champion.quarantined else replaced
         for worker in ready:
             self._switch(worker, revision)
         for worker in self._fleet.serving:  # who began to serve in the meantime
@@ -252,12 +282,52 @@ class Switching:
         worker.revisions[revision.endpoint] = revision.number
 
     async def _keep(self, resolved: Resolved) -> None:
-        live = [one.revision for one in self.endpoints.values() if one.revision is not None]
+        held = [kept for one in self.endpoints.values() for kept in (one.live, one.last_good) if kept]
+        live = [kept.revision for kept in held]
         try:
             async with self._reading:
                 await asyncio.to_thread(self._revisions.keep, resolved, live=live)
         except (StoreError, OSError) as error:
             logger.warning("what a start without the store needs could not be kept: %s", error)
+
+    def _blame(self, suspects: set[int], how: str) -> None:
+        """Take versions out of service that have ended or hung their process again."""
+        lives = [one.revision for one in self.endpoints.values() if one.revision is not None]
+        versions = {variant.version.identity: variant.version for live in lives for variant in live.variants}
+        for version in versions.values():
+            if token_of(version.manifest_sha256) not in suspects:
+                continue
+            if not self.quarantine.note_death(version, how):
+                continue
+            for name, endpoint in self.endpoints.items():
+                if endpoint.revision is not None and version.identity in endpoint.revision.identities:
+                    task = asyncio.create_task(self._step_back(name, endpoint, version))
+                    self._stepping_back.add(task)
+                    task.add_done_callback(self._stepping_back.discard)
+
+    async def _step_back(self, name: str, endpoint: Endpoint, version: Version) -> None:
+        """Have the last good version answer instead of one in quarantine; when there is none, the profile."""
+        live = endpoint.live
+        assert live is not None  # it was executed
+        reason = self.quarantine.reason(version)
+        revision = live.revision
+        if version.identity != revision.champion.identity:
+            culprit = next(one for one in revision.variants if one.version.identity == version.identity)
+            following = live.without(culprit, reason)
+        else:
+            endpoint.refused[revision.number] = reason
+            last = endpoint.last_good
+            if last is not None and not self.quarantine.reason(last.revision.champion):
+                following = last
+            else:
+                following = live.profile_only(reason)
+        logger.error("%s: %s; %s answers", name, reason, following.describe())
+        try:
+            if problem := await self._bring_up(endpoint, following):
+                logger.error("%s: nothing could take its place: %s", name, problem)
+        except PlatformFailed:
+            logger.exception("%s: nothing could take its place", name)
+        self._changed()
 
     async def _try(self, revision: Revision) -> str:
         """Load a revision in a process of its own; return what is wrong with it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rasen_serving.live import Loaded, Versions
+from rasen_serving.live import Live, Versions
 
 
 class View(BaseModel):
@@ -39,6 +39,14 @@ class EndpointList(View):
     endpoints: list[EndpointSummary]
 
 
+class VariantView(View):
+    """One version behind an endpoint."""
+
+    model: str
+    role: str
+    weight: float = Field(description="its share of the requests; a shadow's answers are never returned")
+
+
 class EndpointDetail(View):
     """Everything a client needs to know of an endpoint."""
 
@@ -48,6 +56,7 @@ class EndpointDetail(View):
     model: str
     pipeline: str
     role: str
+    variants: list[VariantView] = Field(description="all versions behind the endpoint, the champion first")
     major: int = Field(description="rises when old clients would break")
     schema_: dict[str, Any] = Field(alias="schema", description="the model's inputs and output")
     example: dict[str, Any] = Field(description="a request that works")
@@ -62,37 +71,45 @@ def summarise(versions: Versions) -> EndpointList:
     """Return the list of endpoints, by name."""
     summaries = []
     for name in versions.names:
-        loaded = versions.live.get(name)
+        live = versions.live.get(name)
         path = f"/endpoints/{name}/predict"
-        if loaded is None:
+        if live is None:
             waiting = versions.waiting.get(name, "")
             summaries.append(EndpointSummary(endpoint=name, live=False, waiting=waiting, predict=path))
         else:
-            revision = loaded.revision
+            revision = live.revision
             summaries.append(
                 EndpointSummary(
-                    endpoint=name, live=True, revision=revision.number, model=revision.run, predict=path
+                    endpoint=name,
+                    live=True,
+                    revision=revision.number,
+                    model=revision.champion.run,
+                    predict=path,
                 )
             )
     return EndpointList(endpoints=summaries)
 
 
-def describe(loaded: Loaded) -> EndpointDetail:
-    """Return what is known of the live version of an endpoint."""
-    revision = loaded.revision
+def describe(live: Live) -> EndpointDetail:
+    """Return what is known of the live revision of an endpoint."""
+    revision, champion = live.revision, live.champion
+    version = champion.loaded.version
     return EndpointDetail(
         endpoint=revision.endpoint,
-        description=revision.description,
+        description=version.description,
         revision=revision.number,
-        model=revision.run,
-        pipeline=revision.pipeline,
-        role=revision.role,
-        major=revision.major,
-        schema_=loaded.schema.to_dict(),
-        example={"rows": loaded.example_rows},
-        example_predictions=loaded.example_predictions,
-        metrics=revision.metrics,
-        trained_until=revision.trained_until,
-        published_at=revision.published_at,
+        model=version.run,
+        pipeline=version.pipeline,
+        role=champion.role,
+        variants=[
+            VariantView(model=arm.loaded.version.run, role=arm.role, weight=arm.weight) for arm in live.arms
+        ],
+        major=version.major,
+        schema_=champion.loaded.schema.to_dict(),
+        example={"rows": champion.loaded.example_rows},
+        example_predictions=champion.loaded.example_predictions,
+        metrics=version.metrics,
+        trained_until=version.trained_until,
+        published_at=version.published_at,
         decided_at=revision.decided_at,
     )

@@ -27,7 +27,7 @@ from rasen.settings_model import Settings
 from rasen_serving.app import create_app
 from rasen_serving.board import Board
 from rasen_serving.fast_lane import fast_lane
-from rasen_serving.live import Loaded, load
+from rasen_serving.live import load
 from rasen_serving.log import PredictionLog
 from rasen_serving.messages import (
     MESSAGE_MAX_BYTES,
@@ -79,12 +79,10 @@ class Kit:
 
 def make_kit(settings: Settings) -> Kit:
     """Build the app and rehearse a prediction."""
-    service = Service(max_rows=settings.max_rows, max_waiting=settings.max_waiting_rows)
+    service = Service(settings)
     config = uvicorn.Config(
-        create_app(service, max_body_bytes=settings.max_body_bytes),
-        http=fast_lane(service, max_body_bytes=settings.max_body_bytes)
-        if settings.fast_lane
-        else "httptools",
+        create_app(service),
+        http=fast_lane(service) if settings.fast_lane else "httptools",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -109,6 +107,7 @@ class Worker:
         self._versions = kit.service.versions
         self._counts = kit.service.counts
         self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
+        self._versions.suspects = board.suspects
         self._server = _Server(kit.config)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,12 +150,12 @@ class Worker:
     async def _prepare(self, revision: Revision) -> None:
         endpoint, number = revision.endpoint, revision.number
         try:
-            same = self._versions.same(revision)
-            if same is not None:
-                loaded: Loaded = same.renumbered(revision)
+            present = self._versions.loaded(endpoint)
+            if revision.identities <= present.keys():
+                live = load(revision, present)
             else:
-                loaded = await asyncio.get_running_loop().run_in_executor(self._loader, load, revision)
-            self._versions.keep(loaded)
+                live = await asyncio.get_running_loop().run_in_executor(self._loader, load, revision, present)
+            self._versions.keep(live)
             self._say(Prepared(endpoint=endpoint, number=number))
         except RasenError as error:
             self._say(
@@ -172,6 +171,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
+            self._versions.release()
             series = self._counts.series() if self._counts.changed else None
             self._counts.changed = False
             self._say(
@@ -179,6 +179,7 @@ class Worker:
                     busy_seconds=self._service.thread.busy_seconds,
                     series=series,
                     models=self._versions.in_memory,
+                    expected=self._versions.expected,
                 )
             )
             await asyncio.sleep(BEAT_SECONDS)
@@ -191,7 +192,7 @@ class Worker:
             await self._serving
         await self._log.close()
         self._counts.changed = True
-        self._say(Beat(busy_seconds=0.0, series=self._counts.series(), models=self._versions.in_memory))
+        self._say(Beat(busy_seconds=0.0, series=self._counts.series(), models=0, expected=0))
         await self._writer.drain()
         self._writer.close()
 

@@ -1,6 +1,7 @@
 """The app of a worker without its process: versions loaded from a store, requests through ASGI."""
 
 import asyncio
+import weakref
 from typing import Any
 
 import httpx
@@ -18,10 +19,12 @@ class App:
     """A service whose endpoints are what the ledger in the store names."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.service = Service(max_rows=settings.max_rows, max_waiting=settings.max_waiting_rows)
+        self.service = Service(settings)
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
-        self._asgi = create_app(self.service, max_body_bytes=settings.max_body_bytes)
+        self._asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
+        self._runner = asyncio.Runner()  # one loop for all calls, as a worker has
+        weakref.finalize(self, self._runner.close)
 
     def bring_up(self) -> None:
         """Load and switch to the newest revision of every endpoint."""
@@ -37,7 +40,7 @@ class App:
             async with httpx.AsyncClient(transport=transport, base_url="http://serving") as client:
                 return await client.request(method, path, **options)
 
-        return asyncio.run(send())
+        return self._runner.run(send())
 
     def predict(self, endpoint: str, document: object, **options: Any) -> httpx.Response:
         """Send one prediction request."""

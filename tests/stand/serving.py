@@ -14,10 +14,12 @@ from typing import Any
 import httpx
 import psutil
 
+from rasen.deploy.ledger import find_head
 from rasen.local.processes import free_port
 from rasen.settings import load_settings, platform_environment
 from rasen.settings_model import Settings
 from rasen.store import Store, open_store
+from stand.versions import PublishedVersion, publish_and_deploy
 
 ROW = {"origin": "JFK", "hour": 7}
 START_SECONDS = 60.0
@@ -162,6 +164,13 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
+
+
+def bring_up(server: Server, endpoint: str, *, number: int = 1, **options: Any) -> PublishedVersion:
+    """Publish, deploy and wait until it is live."""
+    version = publish_and_deploy(server.store, server.settings, number=number, pipeline=endpoint, **options)
+    server.wait_revision(endpoint, find_head(server.store, endpoint))
+    return version
 
 
 @dataclass

@@ -112,6 +112,7 @@ def assemble(
     read: Callable[[FileRecord], bytes],
     *,
     manifest: VerifiedManifest | None = None,
+    unpickled: bool = True,
 ) -> LoadedModel:
     """Load a model from its files, wherever they lie; each is checked before it is parsed.
 
@@ -120,6 +121,7 @@ def assemble(
         schema: The schema as JSON.
         read: Returns a file's bytes.
         manifest: The manifest that vouches for the digests in `files`.
+        unpickled: Whether the model itself is wanted; without it `model` is `None`.
 
     Raises:
         DigestMismatch: Some bytes are not the ones vouched for.
@@ -135,7 +137,7 @@ def assemble(
     if "profile" in files:
         profile = Profile.from_dict(_parse(_checked(files["profile"], read, "the profile"), "the profile"))
     return LoadedModel(
-        model=unpickle(read(files["model"]), sha256=files["model"].sha256),
+        model=unpickle(read(files["model"]), sha256=files["model"].sha256) if unpickled else None,
         schema=contract,
         example=example,
         predictions=predictions,

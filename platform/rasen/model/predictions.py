@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rasen.data.columns import ColumnType
-from rasen.errors import InvalidInput, ModelFailed
+from rasen.errors import AnswerNotFinite, InvalidInput, ModelFailed
 from rasen.model.dtypes import classify
 from rasen.model.schema import Column, Output
 
@@ -214,7 +214,7 @@ def _array(answer: object, rows: int, expected: ColumnType | None, *, where: str
         kind, array = expected, array.astype("float64")
     if kind is ColumnType.FLOAT64 and not np.isfinite(array).all():
         row = int(np.flatnonzero(~np.isfinite(array))[0])
-        raise ModelFailed(f"{where}, row {row}: {float(array[row])!r} is not a finite number")
+        raise AnswerNotFinite(f"{where}, row {row}: {float(array[row])!r} is not a finite number")
     return array
 
 
@@ -227,7 +227,7 @@ def _from_series(series: pd.Series, where: str) -> tuple[ColumnType, np.ndarray]
         raise ModelFailed(str(error)) from None
     missing = series.isna()
     if missing.any() and kind is not ColumnType.FLOAT64:
-        raise ModelFailed(f"{where}, row {int(missing.to_numpy().argmax())}: the value is missing")
+        raise AnswerNotFinite(f"{where}, row {int(missing.to_numpy().argmax())}: the value is missing")
     if kind is ColumnType.TIMESTAMP:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     if kind is ColumnType.FLOAT64:

@@ -325,6 +325,7 @@ class EndpointReport(Part):
     revision: int | None = None
     run: str | None = None
     refused: dict[str, str] = {}
+    left_out: dict[str, str] = {}  # variants of the revision that cannot be loaded here: run, reason
     variants: dict[str, VariantReport] = {}
 
 

@@ -1,0 +1,70 @@
+"""From a request that FastAPI has to an answer of the service, and back; the way of everything but the fast lane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+
+from rasen_serving.asked import make_asked, note_headers
+from rasen_serving.refusals import BodyTooLarge, CallerGone
+
+if TYPE_CHECKING:
+    from rasen_serving.service import Service
+    from rasen_serving.wire import WireFormat
+
+
+async def answer_request(
+    service: Service, request: Request, wire: WireFormat, *, endpoint: str, about: object = None
+) -> Response:
+    """Read a request, have the service answer it, and return the response.
+
+    Args:
+        service: The worker's.
+        request: As FastAPI has it.
+        wire: How body and answer are written.
+        endpoint: Which model is asked.
+        about: What the wire format noted from the path.
+    """
+    noted = note_headers(request.headers.raw)
+    error: Exception | None = None
+    body = b""
+    try:
+        body = await read_body(request, service.settings.max_body_bytes)
+    except (BodyTooLarge, CallerGone) as refusal:
+        error = refusal
+    asked = make_asked(
+        noted,
+        endpoint=endpoint,
+        request_id=request.scope["rasen_request_id"],
+        body=body,
+        wire=wire,
+        address=service.address_of(request.client.host if request.client else ""),
+        about=about,
+    )
+    answer = wire.refuse(error, asked) if error is not None else await service.answer(asked)
+    return Response(answer.body, answer.status, answer.headers, media_type=answer.media_type)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body; a declared length is believed only when it is too large.
+
+    Raises:
+        BodyTooLarge: More bytes than accepted were announced or have arrived.
+        CallerGone: The caller hung up.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > max_bytes:
+        raise BodyTooLarge(f"the body has {announced} bytes; at most {max_bytes} are accepted")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise BodyTooLarge(f"the body has more than the {max_bytes} bytes that are accepted")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise CallerGone("the caller hung up") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
