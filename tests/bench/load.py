@@ -34,7 +34,10 @@ class Measured:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, latencies: list[float], end_at: float) -> None:
+    def __init__(
+        self, request: bytes, latencies: list[float], end_at: float, *, pause_seconds: float = 0.0
+    ) -> None:
+        self._pause_seconds = pause_seconds
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.errors = 0
         self._request = request
@@ -49,6 +52,8 @@ class _Connection(asyncio.Protocol):
         self._send()
 
     def _send(self) -> None:
+        if self._transport.is_closing():
+            return
         self._sent_at = time.perf_counter()
         self._transport.write(self._request)
 
@@ -70,6 +75,8 @@ class _Connection(asyncio.Protocol):
             self.errors += 1
         if now >= self._end_at:
             self._transport.close()
+        elif self._pause_seconds:
+            asyncio.get_running_loop().call_later(self._pause_seconds, self._send)
         else:
             self._send()
 
@@ -80,12 +87,20 @@ class _Connection(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def _run(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
+async def _run(
+    port: int, request: bytes, connections: int, seconds: float, *, pause_seconds: float = 0.0
+) -> tuple[list[float], int]:
     latencies: list[float] = []
     end_at = time.perf_counter() + seconds
     loop = asyncio.get_running_loop()
     made = [
-        (await loop.create_connection(lambda: _Connection(request, latencies, end_at), "127.0.0.1", port))[1]
+        (
+            await loop.create_connection(
+                lambda: _Connection(request, latencies, end_at, pause_seconds=pause_seconds),
+                "127.0.0.1",
+                port,
+            )
+        )[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*(one.done for one in made))
@@ -93,13 +108,24 @@ async def _run(port: int, request: bytes, connections: int, seconds: float) -> t
 
 
 def measure(
-    *, port: int, path: str, body: bytes, headers: Mapping[str, str], connections: int, seconds: float
+    *,
+    port: int,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    connections: int,
+    seconds: float,
+    pause_seconds: float = 0.0,
 ) -> Measured:
-    """Post `body` for some seconds over so many connections, after a short warm-up."""
+    """Post `body` for some seconds over so many connections, after a short warm-up.
+
+    Args:
+        pause_seconds: How long each connection waits between an answer and its next request.
+    """
     request = make_request(path, body, headers)
     asyncio.run(_run(port, request, connections, _WARM_SECONDS))
     began = time.perf_counter()
-    latencies, errors = asyncio.run(_run(port, request, connections, seconds))
+    latencies, errors = asyncio.run(_run(port, request, connections, seconds, pause_seconds=pause_seconds))
     took = time.perf_counter() - began
     latencies.sort()
     return Measured(
