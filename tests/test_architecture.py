@@ -31,7 +31,9 @@ LINES = (
     ("data",),
     (
         "pipeline",
+        "pipeline_deploy",
         "pipeline_graph",
+        "pipeline_keys",
         "pipeline_schema",
         "pipeline_values",
         "release",

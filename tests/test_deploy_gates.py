@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rasen.deploy import gates
 from rasen.deploy.gates import DeclaredGate, default_gates, judge
-from rasen.pipeline_schema import BaselineGate, ThresholdGate
+from rasen.pipeline_deploy import BaselineGate, ThresholdGate
 from rasen.tracking.records import GateVerdict, Metric
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)

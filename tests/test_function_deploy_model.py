@@ -1,5 +1,6 @@
 """The deploy function under the real functions-framework: binary and structured events, poison, and an absent store."""
 
+import getpass
 import json
 import subprocess
 import sys
@@ -7,13 +8,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from rasen.cli import build_app
 from rasen.deploy import ledger
+from rasen.deploy.assignment import assign
 from rasen.events import OBJECT_FINALIZED, CloudEvent, object_finalized, scheduler_tick
 from rasen.local.processes import free_port
-from rasen.settings import Settings, load_settings
+from rasen.settings import Settings, load_settings, platform_environment
 from rasen.store import DirectoryStore
 from rasen.tracking.records import LedgerRecord
 from rasen.tracking.signature import Role, load_trust, local_signer
@@ -171,6 +176,42 @@ def test_poison_is_acknowledged_and_decides_nothing(
     before = ledger.list_endpoints(function.store)
     assert function.send_raw(body, **attributes) == 200
     assert ledger.list_endpoints(function.store) == before
+
+
+def test_a_person_decides_about_a_rollout(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in platform_environment(function.settings).items():
+        monkeypatch.setenv(name, value)
+
+    def ask(*typed: str) -> Any:
+        done = CliRunner().invoke(build_app(), list(typed), env={"COLUMNS": "300"})
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            return str(done.exception)
+        return done.stdout
+
+    function.publisher.register("canary", rollout={"kind": "canary", "steps": ["5%", "50%"], "watch": "1h"})
+    function.publisher.publish(1, "canary")
+    function.publisher.publish(2, "canary")
+    function.send(finalized(2, "canary"))
+    shown = ask("rollout", "canary")
+    assert "canary, step 1 of 2: 5 % of the requests" in shown
+    assert f"challenger     5 %  {run_of(2)}  0 requests, 0 failed" in shown
+    assert "next: wait: watched 0 s of 1 h, 0 requests of at least 100" in shown
+    assert json.loads(ask("rollout", "canary", "promote", "--json"))["rollout"]["step_number"] == 3
+    found = json.loads(ask("assign", "canary", "ada", "grace", "--json"))
+    state = function.records("canary")[-1].state
+    assert [each["run"] for each in found] == [assign("canary", state, key).run for key in ("ada", "grace")]
+    before = json.loads(ask("assign", "canary", "ada", "--number", "1", "--json"))
+    assert before == [{"key": "ada", "run": run_of(1), "role": "champion"}]
+    assert "nothing is under way" in ask("rollout", "canary", "abort")
+    assert [(record.action, record.actor) for record in function.records("canary")][2:] == [
+        ("promote", getpass.getuser()),
+        ("abort", getpass.getuser()),
+    ]
+    assert "nothing is under way for endpoint 'canary', so nothing to promote" in ask(
+        "rollout", "canary", "promote"
+    )
+    assert "'go' is no decision" in ask("rollout", "canary", "go")
+    assert "did you mean 'canary'?" in ask("rollout", "canari")
 
 
 def test_an_event_for_a_deleted_manifest_is_acknowledged(function: Function) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rasen.deploy.commands import RolloutCommand, sign_command
 from rasen.deploy.decide import Decider
 from rasen.deploy.doorbell import Doorbell, open_doorbell, send_reload_hint
 from rasen.errors import KeyRefused, StoreUnavailable
-from rasen.events import OBJECT_FINALIZED, SCHEDULER_EXECUTED
+from rasen.events import OBJECT_FINALIZED, ROLLOUT_COMMANDED, SCHEDULER_EXECUTED
 from rasen.local.processes import free_port
 from rasen.settings import load_settings
 from rasen.store import MemoryStore, Stat
@@ -19,6 +20,7 @@ from stand.manifests import Publisher, run_of
 
 TICK = {"type": SCHEDULER_EXECUTED}
 FINALIZED = {"type": OBJECT_FINALIZED}
+COMMANDED = {"type": ROLLOUT_COMMANDED}
 
 
 class Gate(MemoryStore):
@@ -84,6 +86,25 @@ def test_a_refusal_is_hinted_too(bell: Bell) -> None:
     bell.store.write(bell.publisher.manifest_key(1), b"forged")
     outcome = bell.doorbell.answer(TICK, None)
     assert ([record.action for record in outcome.records], bell.hints) == (["refuse"], 1)
+
+
+def test_a_signed_command_is_obeyed_once_and_others_are_rejected(bell: Bell) -> None:
+    release = bell.publisher.register(release="2-0123456789ab", rollout={"kind": "ab"})
+    bell.publisher.publish(1)
+    bell.publisher.publish(2, release=release)
+    bell.doorbell.answer(TICK, None)
+    command = RolloutCommand(endpoint="demand", command="abort", step_number=2, by="ada")
+    data = {"command": sign_command(command, bell.publisher.control)}
+    outcome = bell.doorbell.answer(COMMANDED, data)
+    assert ([record.action for record in outcome.records], bell.hints) == (["abort"], 2)
+    again = bell.doorbell.answer(COMMANDED, data)
+    assert again.kind == "rejected"
+    assert (
+        "'ada' asked to abort the step of 'demand' that record 2 began; nothing is under way" in again.reason
+    )
+    for wrong in ({"command": "abort"}, {"command": 1}, {}, None, {"command": "x" * 20_000}):
+        assert bell.doorbell.answer(COMMANDED, wrong).kind == "rejected"
+    assert bell.hints == 2
 
 
 def test_other_objects_are_ignored_and_nonsense_is_rejected(bell: Bell) -> None:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from rasen.errors import PipelineError
 from rasen.pipeline import SCHEMA_FILE, json_schema, json_schema_text, parse_pipeline
+from rasen.pipeline_deploy import BaselineGate, ThresholdGate
 from rasen.pipeline_graph import topological_order
-from rasen.pipeline_schema import BaselineGate, Pipeline, ThresholdGate
+from rasen.pipeline_schema import Pipeline
 from rasen.pipeline_values import parse_duration
 from rasen.strict_yaml import parse_yaml
+from rasen.tracking.records import FallbackPolicy, LogPolicy
 
 HEAD = "name: demand\nowner: mobility\n"
 STEPS = "steps:\n  train: {notebook: train.ipynb}\n"
@@ -40,6 +42,10 @@ deploy:
     - {kind: baseline, metric: rmse, better_than: profile_rmse, margin: 2%}
     - {kind: baseline, metric: revenue, better_than: profile_revenue, direction: maximize}
     - {kind: threshold, metric: rmse, max: 5}
+  rollout: {kind: canary, steps: [5%, 25%, 100%], watch: 10m, abort_on: {error_rate: 1%, p99_ms: 50}}
+  challengers: [flight_demand_linear]
+  fallback: {on: [error, timeout, stale], stale_after: 8d, timeout: 250ms}
+  log: {sample: 10%, exclude: [passenger]}
 tables:
   scores: {step: evaluate, table: scored, gates: [{kind: threshold, metric: rows, min: 1}]}
 """
@@ -141,7 +147,11 @@ def test_a_pipeline_survives_json() -> None:
         (HEAD + "steps: {t: {notebook: t.ipynb, resources: {gpu: 1}}}\n", "`gpu` is not built yet"),
         (HEAD + "steps: {t: {notebook: t.ipynb, cell_timeout: 5}}\n", "cell_timeout: must be a text, not 5"),
         (HEAD + STEPS + "sample: {rows: 2000}\n", "sample: `rows` is not built yet"),
-        (HEAD + STEPS + "deploy: {rollout: {}}\n", "deploy: `rollout` is not built yet"),
+        (HEAD + STEPS + "deploy: {log: {sample: 0%}}\n", "deploy.log.sample: '0%' is no share"),
+        (
+            HEAD + STEPS + "deploy: {log: {smaple: 10%}}\n",
+            "deploy.log: unknown key 'smaple': did you mean 'sample'?",
+        ),
         (HEAD + STEPS + "deploy: {gates: []}\n", "deploy.gates: is empty"),
         (HEAD + STEPS + "deploy: {endpoint: Demand}\n", "deploy.endpoint: 'Demand' is not a usable name"),
         (HEAD + STEPS + "tables: {x: {step: train}}\n", "tables.x: `table` is missing"),
@@ -209,6 +219,66 @@ def test_wrong_gates_are_told_with_their_place(gate: str, message: str) -> None:
     assert "line 7: deploy.gates[0]" in said
 
 
+@pytest.mark.parametrize(
+    ("rollout", "message"),
+    [
+        ("{}", "deploy.rollout: `kind` is missing: canary, ab, shadow, bandit"),
+        ("{kind: canery}", "deploy.rollout: unknown kind of rollout 'canery': did you mean 'canary'?"),
+        ("canary", "deploy.rollout: must be a mapping, not 'canary'"),
+        ("{kind: canary, steps: [5%]}", "deploy.rollout: `watch` is missing: how long each step is watched"),
+        ("{kind: canary, watch: 10m}", "deploy.rollout: `steps` is missing"),
+        ("{kind: canary, watch: 10m, steps: []}", "deploy.rollout.steps: is empty"),
+        ("{kind: canary, watch: 10m, steps: [5%, 5%]}", "`steps` must rise; 0.05 comes after 0.05"),
+        ("{kind: canary, watch: 10m, steps: [5%, 101%]}", "deploy.rollout.steps[1]: '101%' is no share"),
+        ("{kind: canary, watch: 10m, steps: [0]}", "deploy.rollout.steps[0]: 0 is no share"),
+        ("{kind: canary, watch: 10, steps: [1]}", "deploy.rollout.watch: must be a text, not 10"),
+        ("{kind: canary, watch: 1m, steps: [1], share: 5%}", "deploy.rollout: unknown key 'share'"),
+        ("{kind: ab, share: true}", "deploy.rollout.share: True is no share"),
+        ("{kind: ab, requests: 0}", "deploy.rollout.requests"),
+        (
+            "{kind: shadow, abort_on: {p99: 5}}",
+            "deploy.rollout.abort_on: unknown key 'p99': did you mean 'p99_ms'?",
+        ),
+        ("{kind: shadow, abort_on: {error_rate: 1.5}}", "deploy.rollout.abort_on.error_rate"),
+        ("{kind: bandit, floor: 60%}", "deploy.rollout.floor"),
+    ],
+)
+def test_wrong_rollouts_are_told_with_their_place(rollout: str, message: str) -> None:
+    said = refusal(f"{HEAD}{STEPS}deploy:\n  rollout: {rollout}\n")
+    assert message in said
+    assert "line 6: deploy.rollout" in said
+
+
+@pytest.mark.parametrize(
+    ("fallback", "message"),
+    [
+        ("{on: [sometimes]}", "deploy.fallback.on[0]"),
+        ("{on: []}", "deploy.fallback.on: is empty"),
+        ("{on: [stale]}", "`on` names 'stale', but `stale_after` does not say how old is stale"),
+        ("{on: [error], stale_after: 8d}", "`stale_after` says when, but `on` does not name 'stale'"),
+        ("{on: [error], timeout: 250ms}", "`timeout` says when, but `on` does not name 'timeout'"),
+        ("{timeout: 5m}", "deploy.fallback.timeout: '5m' is no latency; write a whole number and a unit"),
+        ("{after: 8d}", "deploy.fallback: unknown key 'after'"),
+    ],
+)
+def test_wrong_fallbacks_are_told_with_their_place(fallback: str, message: str) -> None:
+    assert message in refusal(f"{HEAD}{STEPS}deploy:\n  fallback: {fallback}\n")
+
+
+def test_the_policies_that_serving_is_told() -> None:
+    deploy = parse_pipeline(HEAD + STEPS).deploy
+    assert (deploy.fallback.policy, deploy.log.policy) == (FallbackPolicy(), LogPolicy())
+    deploy = parse_pipeline(
+        HEAD
+        + STEPS
+        + "deploy: {fallback: {stale_after: 8d, timeout: 250ms}, log: {sample: 10%, exclude: [name]}}"
+    ).deploy
+    assert deploy.fallback.policy == FallbackPolicy(
+        on=["error", "timeout", "nan", "stale"], stale_after_seconds=691_200, timeout_seconds=0.25
+    )
+    assert deploy.log.policy == LogPolicy(sample=0.1, exclude=["name"])
+
+
 def test_all_problems_are_told_at_once_in_order_of_their_lines() -> None:
     said = refusal("name: A\nowner: 1\nsteps:\n  a: {notebook: x, tune: 1}\nfoo: 1\n").splitlines()
     assert [line.split(":")[0] for line in said] == [
@@ -220,13 +290,12 @@ def test_the_whole_of_the_design_is_refused_key_by_key() -> None:
     said = refusal(
         HEAD
         + "schedule: {}\ntriggers: []\nmonitor: {}\nalerts: {}\ntune: {}\n"
-        + "deploy: {rollout: {}, fallback: {}, challengers: []}\nsample: {rows: 1}\n"
+        + "sample: {rows: 1}\n"
         + "steps: {t: {notebook: t.ipynb, tune: {}, resources: {gpu: 1}}}\n"
     )
     refused = set(re.findall(r"`(\w+)` is not built yet", said))
     assert refused == {
-        *("schedule", "triggers", "monitor", "alerts", "tune", "rollout", "fallback"),
-        *("challengers", "rows", "gpu"),
+        *("schedule", "triggers", "monitor", "alerts", "tune", "rows", "gpu"),
     }
 
 

@@ -27,12 +27,12 @@ def store(settings: Settings) -> Store:
 
 @pytest.fixture
 def revisions(store: Store, settings: Settings) -> Revisions:
-    return Revisions(store, settings)
+    return Revisions(store, settings, sweep_seconds=0.0)
 
 
 def keep(revisions: Revisions, number: int) -> Resolved:
     resolved = revisions.resolve("demand", number)
-    revisions.keep(resolved, live=[resolved.revision])
+    revisions.keep(resolved, held=[resolved.revision])
     return resolved
 
 

@@ -2,7 +2,8 @@
 
 An event is a doorbell. It says that something happened to an object of this name, and nothing else in it is believed:
 it may come twice, late, out of order, or from somebody who made it up. So reading one gives a name and a kind, and
-whatever does not look like an event of these two kinds is refused with a sentence for the log.
+whatever does not look like an event of a known kind is refused with a sentence for the log. The third kind is our own:
+a person's command, which is believed because of the signature inside it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from rasen.errors import InvalidInput
 
 OBJECT_FINALIZED = "google.cloud.storage.object.v1.finalized"
 SCHEDULER_EXECUTED = "google.cloud.scheduler.job.v1.executed"
+ROLLOUT_COMMANDED = "io.rasen.rollout.commanded.v1"
 
 _BUCKET_SOURCE = "//storage.googleapis.com/projects/_/buckets/"
+_COMMAND_MAX_LENGTH = 10_000
 _NAME_MAX_LENGTH = 1024  # what Cloud Storage allows
 
 
@@ -64,6 +67,13 @@ class Tick:
     """It is time to look for what no event told about."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RolloutCommanded:
+    """Somebody decided about a rollout; the text is signed."""
+
+    text: str
+
+
 def object_finalized(
     *, bucket: str, name: str, generation: int, size_bytes: int, created_at: datetime
 ) -> CloudEvent:
@@ -105,7 +115,19 @@ def scheduler_tick(*, job: str, at: datetime) -> CloudEvent:
     )
 
 
-def read_event(attributes: Mapping[str, object], data: object) -> ObjectFinalized | Tick:
+def rollout_commanded(text: str, *, at: datetime) -> CloudEvent:
+    """Return the event that carries a signed command. The same command gives the same id."""
+    return CloudEvent(
+        id=hashlib.sha256(text.encode()).hexdigest()[:16],
+        source="//rasen/commands",
+        type=ROLLOUT_COMMANDED,
+        subject=None,
+        time=at,
+        data={"command": text},
+    )
+
+
+def read_event(attributes: Mapping[str, object], data: object) -> ObjectFinalized | Tick | RolloutCommanded:
     """Return what an event says, in either content mode.
 
     Args:
@@ -121,8 +143,16 @@ def read_event(attributes: Mapping[str, object], data: object) -> ObjectFinalize
         return Tick()
     if kind == OBJECT_FINALIZED:
         return ObjectFinalized(name=_object_name(attributes.get("subject"), data))
+    if kind == ROLLOUT_COMMANDED:
+        text = data.get("command") if isinstance(data, Mapping) else None
+        if not isinstance(text, str) or len(text) > _COMMAND_MAX_LENGTH:
+            raise InvalidInput(
+                f"the event's command {_shown(text)} is not a text of at most {_COMMAND_MAX_LENGTH}"
+            )
+        return RolloutCommanded(text=text)
     raise InvalidInput(
-        f"event type {_shown(kind)} is not one that this function answers: {OBJECT_FINALIZED!r}, {SCHEDULER_EXECUTED!r}"
+        f"event type {_shown(kind)} is not one that this function answers: {OBJECT_FINALIZED!r}, "
+        f"{SCHEDULER_EXECUTED!r}, {ROLLOUT_COMMANDED!r}"
     )
 
 

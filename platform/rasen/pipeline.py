@@ -19,17 +19,20 @@ from rasen.errors import NotebookError, ParameterError, PipelineError
 from rasen.notebook import Notebook, check_runnable, parse_notebook
 from rasen.parameter_conversion import Clock
 from rasen.parameters import Parameter, convert, notebook_parameters
-from rasen.pipeline_graph import find_cycle
-from rasen.pipeline_schema import (
+from rasen.pipeline_deploy import (
+    AB,
+    AbortOn,
+    Bandit,
     BaselineGate,
+    Canary,
     Deploy,
-    Pipeline,
-    Resources,
-    Sample,
-    Step,
-    Table,
+    Fallback,
+    Log,
+    Shadow,
     ThresholdGate,
 )
+from rasen.pipeline_graph import find_cycle
+from rasen.pipeline_schema import Pipeline, Resources, Sample, Step, Table
 from rasen.pipeline_values import OWN_PROBLEMS
 from rasen.strict_yaml import Document, YamlProblem, parse_yaml
 from rasen.suggestion import suggest
@@ -263,6 +266,14 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Sample
         case ("deploy",):
             return Deploy
+        case ("deploy", "rollout", *_, "abort_on"):
+            return AbortOn
+        case ("deploy", "rollout", str(kind)):
+            return _ROLLOUTS[kind]
+        case ("deploy", "fallback"):
+            return Fallback
+        case ("deploy", "log"):
+            return Log
         case ("tables", _):
             return Table
         case (*_, "gates", int(), "baseline"):
@@ -271,6 +282,14 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return ThresholdGate
         case _:
             return Pipeline
+
+
+_ROLLOUTS: Mapping[str, type[Any]] = {  # Any: as above
+    "canary": Canary,
+    "ab": AB,
+    "shadow": Shadow,
+    "bandit": Bandit,
+}
 
 
 def _check_graph(pipeline: Pipeline) -> Iterator[_Problem]:

@@ -1,42 +1,26 @@
-"""`pipeline.yaml` as one pydantic model: every key, its type, its meaning.
-
-A key that is not in the model is an error, also one that a later version will have: a pipeline whose `schedule` were
-silently ignored would look registered and never run. The tables `not_built` keep those apart from misspelt keys.
-"""
+"""`pipeline.yaml` as one pydantic model: every key, its type, its meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from rasen.pipeline_deploy import Deploy, Gate
+from rasen.pipeline_keys import Keys
 from rasen.pipeline_values import (
     Duration,
     Line,
-    Margin,
     Memory,
-    MetricName,
     Name,
     NotebookPath,
-    Number,
     Values,
     parse_duration,
     parse_memory,
 )
-from rasen.suggestion import nearest, suggest
+from rasen.suggestion import suggest
 from rasen.tracking.records import Verdict
-
-DIRECTIONS: Mapping[str, Direction] = {
-    "rmse": "minimize",
-    "mae": "minimize",
-    "log_loss": "minimize",
-    "brier": "minimize",
-    "accuracy": "maximize",
-    "auc": "maximize",
-}
-"""Metrics whose better direction is known; for any other a gate states it."""
 
 RETRIABLE = (
     Verdict.FAILED,
@@ -46,153 +30,8 @@ RETRIABLE = (
 )
 """Verdicts that a second try can change. An interrupted step is tried again without being asked to."""
 
-_SEVERAL_MACHINES = {
-    "cluster",
-    "distributed",
-    "machines",
-    "nodes",
-    "num_machines",
-    "num_nodes",
-    "num_workers",
-    "workers",
-    "world_size",
-}
-_STREAMING = {"online", "stream", "streaming"}
 
-Direction: TypeAlias = Literal["minimize", "maximize"]
-
-
-class _Keys(BaseModel):
-    """A mapping of `pipeline.yaml` with a closed set of keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    not_built: ClassVar[tuple[str, ...]] = ()
-    trains: ClassVar[bool] = False
-
-    @classmethod
-    def refuse_key(cls, key: str, value: object) -> str:
-        """Return why `key` may not be here; `value` is what it was set to."""
-        if cls.trains and (sentence := _beyond_one_machine(key, value)):
-            return sentence
-        built = ", ".join(cls.model_fields)
-        if key in cls.not_built:
-            return f"`{key}` is not built yet in this version; remove it (keys here: {built})"
-        close = nearest(key, [*cls.model_fields, *cls.not_built])
-        if close is None:
-            return f"unknown key {key[:60]!r} (keys here: {built})"
-        later = "; that one is not built yet in this version, remove it" if close in cls.not_built else ""
-        return f"unknown key {key[:60]!r}: did you mean {close!r}?{later}"
-
-
-def _beyond_one_machine(key: str, value: object) -> str | None:
-    """Return the sentence for a pipeline that asks for what Rasen will not do (design, section 10)."""
-    if key == "resources" and isinstance(value, Mapping):
-        return next((sentence for each in value if (sentence := _beyond_one_machine(str(each), None))), None)
-    asked = f"`{key}: {value}`" if key == "mode" else f"`{key}`"
-    word = str(value) if key == "mode" else key
-    if word in _STREAMING:
-        return (
-            f"Rasen has no streaming training ({asked}): a run trains once, on the rows that it read. Train in batches "
-            "instead"
-        )
-    if word in _SEVERAL_MACHINES:
-        return (
-            f"Rasen has no training that needs several machines for one model ({asked}): a step runs on one machine. "
-            "Sample the rows instead"
-        )
-    return None
-
-
-class BaselineGate(_Keys):
-    """The model must be better than another number that the same run logged, usually its profile's."""
-
-    not_built: ClassVar[tuple[str, ...]] = ("by", "over", "test", "within", "worst")
-
-    kind: Literal["baseline"]
-    metric: MetricName = Field(description="name of a logged metric")
-    better_than: MetricName = Field(
-        description="name of the logged metric that it must beat, such as profile_rmse"
-    )
-    direction: Direction | None = Field(
-        default=None, description="which way is better; known for rmse mae log_loss brier accuracy auc"
-    )
-    margin: Margin = Field(
-        default=0.0, description="by how much it must be better, as a fraction or in percent"
-    )
-
-    @property
-    def better(self) -> Direction:
-        """Which way is better."""
-        direction = self.direction or DIRECTIONS.get(self.metric)
-        assert direction is not None  # held by _direction_is_known
-        return direction
-
-    @model_validator(mode="after")
-    def _direction_is_known(self) -> Self:
-        known = DIRECTIONS.get(self.metric)
-        if self.direction is None and known is None:
-            raise PydanticCustomError(
-                "direction",
-                "which way metric {metric} is better is not known; add `direction: minimize` or `direction: maximize`",
-                {"metric": repr(self.metric)},
-            )
-        if known is not None and self.direction not in {None, known}:
-            raise PydanticCustomError(
-                "direction",
-                "metric {metric} is better when it is {known}d; remove `direction: {direction}`",
-                {"metric": repr(self.metric), "known": known, "direction": str(self.direction)},
-            )
-        if self.metric == self.better_than:
-            raise PydanticCustomError(
-                "metric", "`metric` and `better_than` are both {metric}", {"metric": repr(self.metric)}
-            )
-        return self
-
-
-class ThresholdGate(_Keys):
-    """A logged number must lie within fixed limits."""
-
-    not_built: ClassVar[tuple[str, ...]] = ("by", "over", "test", "within", "worst")
-
-    kind: Literal["threshold"]
-    metric: MetricName = Field(description="name of a logged metric")
-    min: Number | None = Field(default=None, description="the smallest value that passes")
-    max: Number | None = Field(default=None, description="the largest value that passes")
-
-    @model_validator(mode="after")
-    def _has_limits(self) -> Self:
-        if self.min is None and self.max is None:
-            raise PydanticCustomError("limits", "a threshold gate needs `min`, `max` or both")
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise PydanticCustomError(
-                "limits",
-                "`min` {min} is above `max` {max}: nothing could pass",
-                {"min": self.min, "max": self.max},
-            )
-        return self
-
-
-_GATES_NOT_BUILT = ("champion", "history", "notebook", "schema", "slice")
-_GATES_BUILT = ("baseline", "threshold")
-
-
-def _check_gate_kind(value: Any) -> Any:  # Any: whatever the YAML holds; the union checks the rest
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if isinstance(kind, str) and kind in _GATES_NOT_BUILT:
-        problem = f"gate kind {kind!r} is not built yet in this version; built are {', '.join(_GATES_BUILT)}"
-        raise PydanticCustomError("gate", "{problem}", {"problem": problem})
-    if isinstance(kind, str) and kind not in _GATES_BUILT:
-        problem = f"unknown gate kind {kind[:60]!r}: {suggest(kind, _GATES_BUILT)}"
-        raise PydanticCustomError("gate", "{problem}", {"problem": problem})
-    return value
-
-
-Gate: TypeAlias = Annotated[
-    Annotated[BaselineGate | ThresholdGate, Field(discriminator="kind")], BeforeValidator(_check_gate_kind)
-]
-
-
-class Resources(_Keys):
+class Resources(Keys):
     """What a step takes: no more steps run at once than fit, and one that takes more memory is ended."""
 
     not_built: ClassVar[tuple[str, ...]] = ("gpu",)
@@ -219,7 +58,7 @@ def _check_retriable(value: object) -> object:
     return value
 
 
-class Step(_Keys):
+class Step(Keys):
     """One notebook of the pipeline."""
 
     not_built: ClassVar[tuple[str, ...]] = ("tune",)
@@ -260,7 +99,7 @@ class Step(_Keys):
         return None if self.cell_timeout is None else parse_duration(self.cell_timeout).total_seconds()
 
 
-class Sample(_Keys):
+class Sample(Keys):
     """What the interface test changes so that it ends soon. Accuracy is never judged on it."""
 
     not_built: ClassVar[tuple[str, ...]] = ("rows",)
@@ -268,22 +107,7 @@ class Sample(_Keys):
     parameters: Values = Field(default={}, description="values for the pipeline's parameters")
 
 
-class Deploy(_Keys):
-    """Under which name and conditions the published model goes live."""
-
-    not_built: ClassVar[tuple[str, ...]] = ("challengers", "fallback", "rollout")
-
-    endpoint: Name | None = Field(
-        default=None, description="the stable name that is called; the pipeline's if absent"
-    )
-    gates: tuple[Gate, ...] | None = Field(
-        default=None,
-        min_length=1,
-        description="what a model must pass; if absent, it must beat each profile_<metric> that it logged",
-    )
-
-
-class Table(_Keys):
+class Table(Keys):
     """A table saved by a step that becomes visible in the warehouse after the run passed the gates."""
 
     step: Name = Field(description="the step that saves it")
@@ -293,7 +117,7 @@ class Table(_Keys):
     )
 
 
-class Pipeline(_Keys):
+class Pipeline(Keys):
     """A folder of notebooks that depend on one another, and how their model is deployed."""
 
     not_built: ClassVar[tuple[str, ...]] = ("alerts", "monitor", "schedule", "triggers", "tune")

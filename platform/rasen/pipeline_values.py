@@ -13,9 +13,12 @@ from rasen.tracking.ids import NAME_PATTERN
 
 OWN_PROBLEMS = frozenset(
     {
+        "challengers",
         "direction",
         "duration",
+        "fallback",
         "gate",
+        "latency",
         "limits",
         "line",
         "margin",
@@ -23,6 +26,9 @@ OWN_PROBLEMS = frozenset(
         "metric",
         "name",
         "path",
+        "rollout",
+        "share",
+        "steps",
         "verdict",
     }
 )
@@ -30,6 +36,7 @@ OWN_PROBLEMS = frozenset(
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d)")
 _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LATENCY = re.compile(r"([1-9][0-9]{0,5})(ms|s)")
 _MEMORY = re.compile(r"([1-9][0-9]{0,5})(Mi|Gi|Ti)")
 _MEMORY_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
@@ -47,6 +54,18 @@ def parse_duration(text: str) -> timedelta:
             f"{text[:40]!r} is not a duration; write a whole number and a unit: 90s, 20m, 2h or 1d"
         )
     return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
+
+
+def parse_latency(text: str) -> float:
+    """Return the seconds that a text such as `250ms` or `2s` stands for.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _LATENCY.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:40]!r} is no latency; write a whole number and a unit: 250ms or 2s")
+    return int(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
 def parse_memory(text: str) -> int:
@@ -99,6 +118,14 @@ def _check_duration(text: str) -> str:
     return text
 
 
+def _check_latency(text: str) -> str:
+    try:
+        parse_latency(text)
+    except ValueError as error:
+        raise PydanticCustomError("latency", "{problem}", {"problem": str(error)}) from None
+    return text
+
+
 def _check_memory(text: str) -> str:
     try:
         parse_memory(text)
@@ -129,6 +156,18 @@ def _read_margin(value: object) -> object:
             "margin", "{text} is no margin; write a fraction such as 0.02, or 2%", {"text": repr(value[:40])}
         )
     return value
+
+
+def _read_share(value: object) -> object:
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    share = float(match[1]) / 100 if match is not None else value
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise PydanticCustomError(
+            "share",
+            "{text} is no share; write more than 0% and at most 100%, or a fraction such as 0.05",
+            {"text": repr(value)[:40]},
+        )
+    return float(share)
 
 
 Name = Annotated[
@@ -171,6 +210,24 @@ Margin = Annotated[
             ],
         }
     ),
+]
+Share = Annotated[
+    float,
+    BeforeValidator(_read_share),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                {"type": "string", "pattern": f"^{_PERCENT.pattern}$"},
+            ],
+        }
+    ),
+]
+Latency = Annotated[
+    str,
+    Field(strict=True),
+    AfterValidator(_check_latency),
+    WithJsonSchema({"type": "string", "pattern": f"^{_LATENCY.pattern}$", "examples": ["250ms", "2s"]}),
 ]
 Values = dict[Annotated[str, Field(strict=True)], JsonValue]
 Memory = Annotated[

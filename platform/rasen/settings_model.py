@@ -91,6 +91,16 @@ class Settings(BaseSettings):
     max_waiting_rows: int = Field(
         default=50_000, ge=1, description="most rows that wait for one model; more are refused for the moment"
     )
+    models_max_bytes: int = Field(
+        default=2_147_483_648,
+        ge=1,
+        description="memory for the models of one worker, estimated, in bytes; the least recently used are let go",
+    )
+    eager_endpoints: int = Field(
+        default=50,
+        ge=0,
+        description="so many endpoints are loaded when serving starts, the others when they are first asked for",
+    )
     fast_lane: bool = Field(
         default=True,
         description="whether plain prediction requests take the short way past FastAPI's routing",

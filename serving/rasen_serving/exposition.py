@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rasen_serving.counts import BUCKETS_SECONDS, Counts
+from rasen_serving.counts import BUCKETS_SECONDS, FOLDED, Counts, relabelled
 from rasen_serving.fleet import Fleet
 from rasen_serving.messages import Series
 from rasen_serving.switching import Switching
@@ -30,7 +30,7 @@ def expose(*, fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -
             """Yield each metric."""
             counts = Counts()
             for series in fleet.totals():
-                counts.merge(series)
+                counts.merge(relabelled(one, revision=FOLDED) for one in series)
             yield from _requests(counts.series())
             yield from _revisions(switching)
             yield from _state(fleet, switching, spool, restarts)
@@ -51,7 +51,7 @@ def _requests(series: list[Series]) -> Iterator[Metric]:
         values = [one.endpoint, one.model, one.role, str(one.status), one.source, one.reason]
         requests.add_metric(values, one.requests)
         rows.add_metric(values, one.rows)
-        by_endpoint.merge([_of_endpoint(one)])
+        by_endpoint.merge([relabelled(one, model="", role="", status=0, source="", reason="")])
     latency = HistogramMetricFamily(
         "rasen_serving_latency_seconds",
         "From the last byte of a request to its answer.",
@@ -72,21 +72,6 @@ def cumulated(series: Series) -> list[tuple[str, float]]:
         total += count
         buckets.append((str(bound), total))
     return [*buckets, ("+Inf", series.requests)]
-
-
-def _of_endpoint(series: Series) -> Series:
-    return Series(
-        endpoint=series.endpoint,
-        model="",
-        role="",
-        status=0,
-        source="",
-        reason="",
-        requests=series.requests,
-        rows=series.rows,
-        seconds=series.seconds,
-        buckets=series.buckets,
-    )
 
 
 def _revisions(switching: Switching) -> Iterator[Metric]:

@@ -40,6 +40,7 @@ from rasen_serving.messages import (
     Revision,
     Series,
     ToWorker,
+    Wanted,
     encode,
 )
 from rasen_serving.nursery import COLD, PID, THREADLESS, WARM
@@ -76,6 +77,8 @@ class Worker:
         revisions: What is live in it: endpoint → number.
         expected_to_end: Its end is no accident.
         hung: It was killed because it did not come back.
+        want: Called when somebody asks it for an endpoint that sleeps.
+        note_use: Called with the endpoints that it was asked for.
     """
 
     pid: int
@@ -93,6 +96,8 @@ class Worker:
     hung: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     how: str = ""
+    want: Callable[[str], None]
+    note_use: Callable[[list[str]], None]
     _questions: dict[tuple[str, int], asyncio.Future[Prepared | Refused]] = field(default_factory=dict)
 
     def tell(self, message: ToWorker) -> None:
@@ -123,7 +128,10 @@ class Worker:
                 question = self._questions.get((message.endpoint, message.number))
                 if question is not None and not question.done():
                     question.set_result(message)
+            case Wanted():
+                self.want(message.endpoint)
             case Beat():
+                self.note_use(message.used)
                 self.models, self.expected = message.models, message.expected
                 if self.models <= self.expected:
                     self.leaking_since = None
@@ -255,6 +263,8 @@ class Fleet:
         self._retired_rows = LogRows()
         self.lost_rows = 0
         self._listening: set[asyncio.Task[None]] = set()
+        self.want: Callable[[str], None] = lambda endpoint: None
+        self.note_use: Callable[[list[str]], None] = lambda endpoints: None
         self.blame: Callable[[set[int], str], None] = lambda suspects, how: None
 
     @property
@@ -274,7 +284,13 @@ class Fleet:
             pid = await self._nursery.bear(theirs, board)
             reader, writer = await asyncio.open_connection(sock=ours, limit=MESSAGE_MAX_BYTES)
             worker = Worker(
-                pid=pid, reader=reader, writer=writer, board=Board(board), heard_at=time.monotonic()
+                pid=pid,
+                reader=reader,
+                writer=writer,
+                board=Board(board),
+                heard_at=time.monotonic(),
+                want=self.want,
+                note_use=self.note_use,
             )
         except BaseException:
             ours.close()

@@ -27,7 +27,7 @@ from rasen.model.schema import ModelSchema
 from rasen.tracking.records import FileRecord
 from rasen_serving.decode import Columns, RequestDecoder
 from rasen_serving.messages import Revision, Variant, Version
-from rasen_serving.refusals import NothingLive
+from rasen_serving.refusals import Asleep, NothingLive
 from rasen_serving.suspects import token_of, unwatched
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ class Live:
             Arm(variant, loaded[variant.version.identity], revision) for variant in revision.variants
         ]
         self.champion = self.arms[0]
+        self.used = False  # since the last beat
         self.falls_back = frozenset(revision.fallback.on)
         self.budget_seconds = revision.fallback.timeout_seconds if "timeout" in self.falls_back else 0.0
 
@@ -224,6 +225,7 @@ class Versions:
     def __init__(self) -> None:
         self.live: dict[str, Live] = {}
         self.waiting: dict[str, str] = {}
+        self.asleep: frozenset[str] = frozenset()
         self.suspects = unwatched()  # a worker's own come with its board
         self._prepared: dict[tuple[str, int], Live] = {}
         self._previous: dict[str, tuple[Live, float]] = {}
@@ -246,18 +248,22 @@ class Versions:
     @property
     def names(self) -> list[str]:
         """All endpoints of the ledger, sorted."""
-        return sorted(self.live.keys() | self.waiting.keys())
+        return sorted(self.live.keys() | self.waiting.keys() | self.asleep)
 
     def take(self, endpoint: str) -> Live:
         """Return the revision that answers for the endpoint now.
 
         Raises:
+            Asleep: It is to be loaded first.
             NothingLive: The endpoint is known and has none.
             NotFound: There is no such endpoint.
         """
         live = self.live.get(endpoint)
         if live is not None:
+            live.used = True
             return live
+        if endpoint in self.asleep:
+            raise Asleep(f"endpoint {endpoint!r} is being loaded; try again in a moment")
         if endpoint in self.waiting:
             raise NothingLive(f"nothing is live for endpoint {endpoint!r} yet: {self.waiting[endpoint]}")
         known = ", ".join(map(repr, self.names)) or "none yet"
@@ -286,6 +292,18 @@ class Versions:
         self.live[endpoint] = self._prepared.pop((endpoint, number))
         if replaced is not None and replaced.revision.identities - self.live[endpoint].revision.identities:
             self._previous[endpoint] = (replaced, time.monotonic() + KEEP_SECONDS)
+
+    def evict(self, endpoint: str) -> None:
+        """Let an endpoint go from memory."""
+        self.live.pop(endpoint, None)
+        self._previous.pop(endpoint, None)
+
+    def take_used(self) -> list[str]:
+        """Return which endpoints were asked for since the last call."""
+        used = [name for name, live in self.live.items() if live.used]
+        for name in used:
+            self.live[name].used = False
+        return used
 
     def forget(self, endpoint: str, number: int) -> None:
         """Let a prepared revision go."""

@@ -144,6 +144,12 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int
 
 
+class Evict(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Let an endpoint go from memory; it sleeps until somebody asks for it."""
+
+    endpoint: str
+
+
 class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Begin to accept connections."""
 
@@ -156,19 +162,21 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         reason: Why not, or `""`.
         waiting: Endpoints of the ledger for which nothing is live, each with the reason.
         log_open: Whether the spool has room for the prediction log.
+        asleep: Endpoints that are loaded when they are first asked for.
     """
 
     ready: bool
     reason: str
     waiting: dict[str, str]
     log_open: bool
+    asleep: frozenset[str] = frozenset()
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish what is in flight, then exit."""
 
 
-ToWorker: TypeAlias = Prepare | Switch | Forget | Serve | Situation | Drain
+ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Drain
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -194,6 +202,12 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     damaged: bool = False
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody asks for an endpoint that sleeps."""
+
+    endpoint: str
+
+
 class Series(msgspec.Struct, kw_only=True):
     """What one worker counted for one kind of answer; counts only grow.
 
@@ -201,6 +215,7 @@ class Series(msgspec.Struct, kw_only=True):
         endpoint: The endpoint, or `""` when the request named none that is known.
         model: The run that answered, or `""`.
         role: The variant's role, or `""`.
+        revision: The ledger record under which it answered, 0 when nothing did.
         status: The HTTP status.
         source: `model` or `profile`, or `""` when nothing was predicted.
         reason: Why the profile answered: `error`, `timeout`, `nan`, `stale`, `quarantined`; `""` when it did not.
@@ -213,6 +228,7 @@ class Series(msgspec.Struct, kw_only=True):
     endpoint: str
     model: str
     role: str
+    revision: int
     status: int
     source: str
     reason: str
@@ -230,15 +246,17 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         series: All counts, or `None` when nothing changed since the last beat.
         models: Number of models in memory.
         expected: Number of models that something refers to; a released one that does not die is a leak.
+        used: The endpoints that were asked for since the last beat.
     """
 
     busy_seconds: float
     series: list[Series] | None
     models: int
     expected: int
+    used: list[str] = []
 
 
-FromWorker: TypeAlias = Prepared | Refused | Beat
+FromWorker: TypeAlias = Prepared | Refused | Wanted | Beat
 
 _ENCODER = msgspec.json.Encoder()
 TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)

@@ -84,6 +84,10 @@ class StaleModel(ModelFailed):
     """The newest row that the model was trained on is older than declared."""
 
 
+class Asleep(NothingLive):
+    """The endpoint is not in memory; it is loaded because of this request, which waits for it."""
+
+
 class Overloaded(RasenError):
     """More rows wait than will be predicted soon; trying again in a moment is right."""
 
@@ -107,6 +111,7 @@ _KINDS: dict[type[Exception], _Kind] = {
     StaleModel: _Kind(status=503, code="stale"),
     OutOfTime: _Kind(status=503, code="timeout"),
     ModelFailed: _Kind(status=503, code="model_failed"),
+    Asleep: _Kind(status=503, code="loading"),
     NothingLive: _Kind(status=503, code="not_ready"),
     Overloaded: _Kind(status=503, code="overloaded"),
     Exception: _Kind(status=500, code="internal"),
@@ -128,7 +133,7 @@ def status_of(error: Exception) -> int:
 
 def headers_of(error: Exception) -> dict[str, str]:
     """Return the headers that an error's answer has besides the usual ones."""
-    return {"Retry-After": "1"} if isinstance(error, Overloaded) else {}
+    return {"Retry-After": "1"} if isinstance(error, Overloaded | Asleep) else {}
 
 
 def is_fault(error: Exception) -> bool:

@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal, get_args
 
-from rasen.tracking.records import EndpointReport, ReplicaReport, VariantReport
-from rasen_serving.counts import Counts
+from rasen.tracking.replica_report import EndpointReport, ReplicaReport, VariantReport
+from rasen_serving.counts import FOLDED, Counts, relabelled
 from rasen_serving.exposition import cumulated
 from rasen_serving.fleet import Fleet
 from rasen_serving.messages import Series
 from rasen_serving.switching import Endpoint, Switching
+
+Role = Literal["champion", "challenger", "shadow"]
 
 
 def build_report(*, replica: str, started_at: datetime, fleet: Fleet, switching: Switching) -> ReplicaReport:
@@ -26,52 +29,51 @@ def build_report(*, replica: str, started_at: datetime, fleet: Fleet, switching:
         reported_at=datetime.now(tz=UTC),
         stale=bool(switching.stale),
         endpoints={
-            name: _endpoint_report(name, endpoint, counts.series())
+            name: _endpoint_report(endpoint, [one for one in counts.series() if one.endpoint == name])
             for name, endpoint in sorted(switching.endpoints.items())
         },
     )
 
 
-def _endpoint_report(name: str, endpoint: Endpoint, series: list[Series]) -> EndpointReport:
+def _endpoint_report(endpoint: Endpoint, series: list[Series]) -> EndpointReport:
     revision = endpoint.revision
-    runs = sorted({one.model for one in series if one.endpoint == name and one.model})
     return EndpointReport(
         revision=None if revision is None else revision.number,
         run=None if revision is None else revision.champion.run,
         refused={str(number): reason for number, reason in endpoint.refused.items()},
         left_out={} if endpoint.live is None else endpoint.live.left_out,
-        variants={run: _variant_report(name, run, series) for run in runs},
+        variants=variant_reports(series),
     )
 
 
-def _variant_report(name: str, run: str, series: list[Series]) -> VariantReport:
-    """Return what was counted for one version: errors are the model's, a caller's bad rows are not."""
-    counts = Counts()
-    errors = 0
+def variant_reports(series: list[Series]) -> list[VariantReport]:
+    """Return what was counted for each version under each ledger record, from one endpoint's counts.
+
+    Errors are the model's, also when the profile answered instead; a caller's bad rows are not counted at all.
+    """
+    whole = Counts()
+    errors: dict[tuple[str, int, str], int] = {}
     for one in series:
-        if (one.endpoint, one.model) == (name, run) and (one.status == 200 or one.status >= 500):
-            errors += one.requests if one.status >= 500 else 0
-            counts.merge([_of_run(one)])
-    whole = counts.series()
-    if not whole:
-        return VariantReport()
-    return VariantReport(
-        requests=whole[0].requests,
-        errors=errors,
-        latency_buckets={bound: int(count) for bound, count in cumulated(whole[0])},
-    )
-
-
-def _of_run(series: Series) -> Series:
-    return Series(
-        endpoint=series.endpoint,
-        model=series.model,
-        role="",
-        status=0,
-        source="",
-        reason="",
-        requests=series.requests,
-        rows=series.rows,
-        seconds=series.seconds,
-        buckets=series.buckets,
-    )
+        if (
+            one.role not in get_args(Role)
+            or one.revision == FOLDED
+            or not (one.status == 200 or one.status >= 500)
+        ):
+            continue
+        whole.merge([relabelled(one, status=0, source="", reason="")])
+        if one.status >= 500 or one.source == "profile":
+            place = (one.model, one.revision, one.role)
+            errors[place] = errors.get(place, 0) + one.requests
+    return [
+        VariantReport(
+            run=one.model,
+            revision=one.revision,
+            role=role,
+            requests=one.requests,
+            errors=errors.get((one.model, one.revision, one.role), 0),
+            latency_buckets={bound: int(count) for bound, count in cumulated(one)},
+        )
+        for one in sorted(whole.series(), key=lambda one: (one.revision, one.role, one.model))
+        for role in get_args(Role)
+        if role == one.role
+    ]

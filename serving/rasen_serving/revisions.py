@@ -9,6 +9,7 @@ originals. Files are cached under their digest, and whoever loads one checks it 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import os
@@ -24,10 +25,19 @@ from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import deployment_key, manifest_key, result_key
 from rasen.tracking.manifest import read_manifest
+from rasen.tracking.records import FallbackPolicy as DecidedFallback
 from rasen.tracking.records import FileRecord, Manifest, StepResult, UnreadableRecord
 from rasen.tracking.records import Variant as NamedVariant
 from rasen.tracking.signature import TrustStore, load_trust
-from rasen_serving.messages import CHAMPION, CachedFile, Revision, Variant, Version
+from rasen_serving.messages import (
+    CHAMPION,
+    CachedFile,
+    FallbackPolicy,
+    LogPolicy,
+    Revision,
+    Variant,
+    Version,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +109,14 @@ class Revisions:
     Called from threads, one at a time.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, *, sweep_seconds: float = 60.0) -> None:
+        """Read from `store`; look at most every `sweep_seconds` for cached files that nobody needs."""
         self._store = store
         self._settings = settings
         self._kept = DirectoryStore(settings.cache_dir / "records")
         self._files = settings.cache_dir / "files"
+        self._sweep_seconds = sweep_seconds
+        self._sweep_at = 0.0
 
     def look(self, known: dict[str, int], *, thorough: bool) -> Look:
         """Return the newest record number of every endpoint.
@@ -161,12 +174,12 @@ class Revisions:
             raise ObjectNotFound(f"no revision of endpoint {endpoint!r} was ever live here")
         return self._resolve(self._kept, endpoint, number)
 
-    def keep(self, resolved: Resolved, *, live: list[Revision]) -> None:
+    def keep(self, resolved: Resolved, *, held: list[Revision]) -> None:
         """Keep what a start without the store needs of a revision that is live now, and clear what is not needed.
 
         Args:
             resolved: The revision.
-            live: All revisions that are live, this one included.
+            held: The revisions of its endpoint that are in use, this one included.
         """
         revision = resolved.revision
         for key in reversed(resolved.records):  # the ledger record last: what it names is there by then
@@ -174,12 +187,21 @@ class Revisions:
         for stat in list(self._kept.list(f"endpoints/{revision.endpoint}/deployments/")):
             if stat.key not in resolved.records:
                 self._kept.delete(stat.key)
-        versions = [variant.version for one in live for variant in one.variants]
+        versions = [variant.version for one in held for variant in one.variants]
         manifests = {manifest_key(version.pipeline, version.run) for version in versions}
-        for stat in list(self._kept.list("manifests/")):
-            if stat.key not in manifests:
-                self._kept.delete(stat.key)
-        needed = {Path(file.path).name for version in versions for file in version.files.values()}
+        for pipeline in {version.pipeline for version in versions}:
+            for stat in list(self._kept.list(f"manifests/{pipeline}/")):
+                if stat.key not in manifests:
+                    self._kept.delete(stat.key)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + self._sweep_seconds
+            self._sweep({Path(file.path).name for version in versions for file in version.files.values()})
+
+    def _sweep(self, needed: set[str]) -> None:
+        """Delete cached files that no kept manifest names, also not one of an endpoint that sleeps."""
+        for stat in self._kept.list("manifests/"):
+            payload = json.loads(self._kept.read(stat.key).partition(b"\n")[2])
+            needed |= {file["sha256"] for file in payload["model"]["files"].values()}
         for path in self._files.glob("*"):
             if path.name not in needed and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
                 path.unlink()
@@ -234,7 +256,9 @@ class Revisions:
             number=number,
             decided_at=record.decided_at.isoformat(),
             variants=variants,
-            rollout=record.state.rollout,
+            rollout=None if record.state.rollout is None else record.state.rollout.model_dump(mode="json"),
+            fallback=_fallback(record.state.fallback),
+            log=LogPolicy(sample=record.state.log.sample, exclude=tuple(record.state.log.exclude)),
         )
         return Resolved(revision=revision, records=records, left_out=left_out)
 
@@ -303,3 +327,12 @@ class Revisions:
                     "the metrics of step %r of run %s are not shown: %s", name, manifest.run, error
                 )
         return metrics
+
+
+def _fallback(decided: DecidedFallback) -> FallbackPolicy:
+    budget = decided.timeout_seconds
+    return FallbackPolicy(
+        on=tuple(decided.on),
+        timeout_seconds=FallbackPolicy().timeout_seconds if budget is None else budget,
+        stale_after_seconds=decided.stale_after_seconds,
+    )

@@ -24,7 +24,7 @@ from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ QUARANTINED = "quarantined"
 ONLY = "only"
 """Why this variant answered: there is one."""
 
+_PARKED_SECONDS = 10.0
+_MOST_PARKED = 1000
+"""So many requests, and for so long, wait for an endpoint that is being loaded."""
+
 
 class Pending:
     """A request on its way: answered, counted and logged once, by whoever comes first."""
@@ -50,6 +54,7 @@ class Pending:
         "asked",
         "columns",
         "done",
+        "endpoint",
         "live",
         "reason",
         "started",
@@ -57,6 +62,7 @@ class Pending:
 
     def __init__(self, service: Service, asked: Asked, done: Callable[[Answer], None]) -> None:
         self.asked = asked
+        self.endpoint = asked.endpoint
         self.done = done
         self.started = time.perf_counter()
         self.arrived = time.time()
@@ -91,13 +97,18 @@ class Service:
         self.situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self.draining = False
         self.thread = PredictionThread()
+        self.want: Callable[[str], None] = lambda endpoint: None  # a worker asks its supervisor
         self._deadlines = Deadlines()
+        self._parked: dict[str, list[Pending]] = {}
         self._complained: dict[str, float] = {}
 
     def accept_situation(self, situation: Situation) -> None:
         """Take over what the supervisor says."""
         self.situation = situation
         self.versions.waiting = situation.waiting
+        self.versions.asleep = situation.asleep
+        for endpoint in [name for name in self._parked if name not in situation.asleep]:
+            self.resume(endpoint)
         if self.log is not None:
             self.log.is_open = situation.log_open
 
@@ -121,7 +132,16 @@ class Service:
 
         The one way into the model, whichever way the bytes came.
         """
-        pending = Pending(self, asked, done)
+        self._ask(Pending(self, asked, done))
+
+    def resume(self, endpoint: str) -> None:
+        """Go on with the requests that have waited for an endpoint, now that it is live or cannot be."""
+        for pending in self._parked.pop(endpoint, []):
+            if not pending.answered:
+                self._ask(pending)
+
+    def _ask(self, pending: Pending) -> None:
+        asked = pending.asked
         try:
             live = pending.live = self.versions.take(asked.endpoint)
             arm = pending.arm = live.champion
@@ -153,8 +173,28 @@ class Service:
             batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
             if live.budget_seconds:
                 self._deadlines.add(pending, budget_seconds=live.budget_seconds)
+        except Asleep as error:
+            self._park(pending, error)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
             pending.finish(error)
+
+    def _park(self, pending: Pending, error: Asleep) -> None:
+        """Have a request wait until its endpoint is loaded, for a while."""
+        endpoint = pending.asked.endpoint
+        parked = self._parked.setdefault(endpoint, [])
+        if len(parked) >= _MOST_PARKED:
+            pending.finish(error)
+            return
+        if not parked:
+            self.want(endpoint)
+            asyncio.get_running_loop().call_later(_PARKED_SECONDS, self._give_up, parked, error)
+        parked.append(pending)
+
+    def _give_up(self, parked: list[Pending], error: Asleep) -> None:
+        for pending in parked:
+            pending.finish(error)
+        if parked and self._parked.get(parked[0].endpoint) is parked:
+            del self._parked[parked[0].endpoint]
 
     def finish(self, pending: Pending, outcome: Outcome) -> None:
         """Answer a request; what the model failed at, the profile answers."""
@@ -241,6 +281,7 @@ class Service:
             endpoint=asked.endpoint if known else "",
             model="" if arm is None else arm.loaded.version.run,
             role="" if arm is None else arm.role,
+            revision=0 if live is None or arm is None else live.revision.number,
             status=answer.status,
             source=source,
             reason=fell_back,

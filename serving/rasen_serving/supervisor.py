@@ -25,6 +25,7 @@ from rasen_serving.messages import Drain, Serve, Situation
 from rasen_serving.orphans import adopt_orphans
 from rasen_serving.replica import replica_name
 from rasen_serving.report import build_report
+from rasen_serving.residency import Residency
 from rasen_serving.revisions import Revisions
 from rasen_serving.spool import Spool
 from rasen_serving.switching import Switching
@@ -65,7 +66,10 @@ class Supervisor:
         self._nursery = Nursery(settings, self._listener)
         self._fleet = Fleet(settings, self._nursery, spool=self._spool.folder)
         self._switching = Switching(
-            Revisions(self._store, settings), self._fleet, changed=self._tell_situation
+            Revisions(self._store, settings),
+            self._fleet,
+            Residency(max_bytes=settings.models_max_bytes, eager=settings.eager_endpoints),
+            changed=self._tell_situation,
         )
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
@@ -220,9 +224,10 @@ class Supervisor:
             waiting={
                 name: endpoint.waiting
                 for name, endpoint in self._switching.endpoints.items()
-                if endpoint.live is None
+                if endpoint.live is None and not endpoint.asleep
             },
             log_open=self._spool.is_open,
+            asleep=frozenset(name for name, endpoint in self._switching.endpoints.items() if endpoint.asleep),
         )
         if situation != self._situation:
             if situation.ready != self._situation.ready:
@@ -243,6 +248,8 @@ class Supervisor:
         if not self._fleet.serving:
             return "no worker is serving yet"
         for name, endpoint in self._switching.endpoints.items():
+            if endpoint.asleep:
+                continue
             if endpoint.live is None and endpoint.newest not in endpoint.refused:
                 return f"endpoint {name!r}: {endpoint.waiting}"
         return ""

@@ -20,8 +20,9 @@ import msgspec
 
 from rasen.errors import ObjectNotFound, PlatformFailed, RasenError, StoreError, StoreUnavailable
 from rasen_serving.fleet import PREPARE_SECONDS, Fleet, Worker
-from rasen_serving.messages import CHAMPION, Forget, Prepared, Refused, Revision, Switch, Version
+from rasen_serving.messages import CHAMPION, Evict, Forget, Prepared, Refused, Revision, Switch, Version
 from rasen_serving.quarantine import Quarantine
+from rasen_serving.residency import Residency, size_of
 from rasen_serving.revisions import Resolved, Revisions
 from rasen_serving.suspects import token_of
 
@@ -45,6 +46,7 @@ class Endpoint:
         settled_at: When that was, monotonic.
         tries: How often the settled number was refused.
         unknown: Why nothing could be said of the newest revision, `""` when something could.
+        asleep: It is not in memory until somebody asks for it.
         last_good: What answered before with another champion, `None` when nothing did.
     """
 
@@ -55,6 +57,7 @@ class Endpoint:
     settled_at: float = 0.0
     tries: int = 0
     unknown: str = ""
+    asleep: bool = False
     last_good: Resolved | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -79,11 +82,15 @@ class Endpoint:
 class Switching:
     """Brings every endpoint to its newest revision, and every worker to what is live."""
 
-    def __init__(self, revisions: Revisions, fleet: Fleet, *, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, revisions: Revisions, fleet: Fleet, residency: Residency, *, changed: Callable[[], None]
+    ) -> None:
         self.endpoints: dict[str, Endpoint] = {}
         self.stale = ""
         self._revisions = revisions
         self._fleet = fleet
+        self._residency = residency
+        self._tried: set[str] = set()
         self._changed = changed
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._reading = asyncio.Lock()  # `Revisions` is used by one thread at a time
@@ -93,6 +100,8 @@ class Switching:
         self.quarantine = Quarantine()
         self._stepping_back: set[asyncio.Task[None]] = set()
         fleet.blame = self._blame
+        fleet.want = self._wake
+        fleet.note_use = residency.note_use
 
     async def look(self, *, thorough: bool) -> None:
         """See what the store has that is new, and begin to bring it up."""
@@ -108,15 +117,46 @@ class Switching:
                 "%s", f"the store is not usable: {found.stale}" if found.stale else "the store is back"
             )
         self.stale = found.stale
+        sleepers = set() if self.endpoints else self._residency.sleepers(found.newest)
         for name, number in found.newest.items():
-            endpoint = self.endpoints.setdefault(name, Endpoint(newest=number))
+            endpoint = self.endpoints.setdefault(name, Endpoint(newest=number, asleep=name in sleepers))
             endpoint.newest = max(endpoint.newest, number)
-            if endpoint.due() and name not in self._settling:
-                settling = self._settling[name] = asyncio.create_task(self._settle(name, endpoint))
-                settling.add_done_callback(partial(self._end_settling, name))
+            if endpoint.due() and not endpoint.asleep:
+                self._begin_settling(name, endpoint)
+
+    def _begin_settling(self, name: str, endpoint: Endpoint) -> None:
+        if name not in self._settling:
+            settling = self._settling[name] = asyncio.create_task(self._settle(name, endpoint))
+            settling.add_done_callback(partial(self._end_settling, name))
+
+    def _wake(self, name: str) -> None:
+        """Load an endpoint, because somebody asks for it."""
+        endpoint = self.endpoints.get(name)
+        if endpoint is not None and endpoint.asleep:
+            self._residency.note_use([name])
+            self._begin_settling(name, endpoint)
+
+    def _make_room(self, loaded: str) -> None:
+        """Let endpoints go that have not been asked for, until those in memory fit."""
+        lives = {name: one.revision for name, one in self.endpoints.items() if one.revision is not None}
+        sizes = {name: size_of(revision) for name, revision in lives.items()}
+        for name in self._residency.surplus(sizes, keep=loaded):
+            endpoint = self.endpoints[name]
+            if name in self._settling:
+                continue
+            endpoint.asleep, endpoint.live, endpoint.last_good = True, None, None
+            self._changed()  # the workers hear that it sleeps before they let it go
+            for worker in self._fleet.workers:
+                if worker.revisions.pop(name, None) is not None:
+                    worker.tell(Evict(endpoint=name))
+            logger.info("%s sleeps until somebody asks for it", name)
 
     def _end_settling(self, name: str, settling: asyncio.Task[None]) -> None:
         del self._settling[name]
+        if self.endpoints[name].live is None:
+            self.endpoints[
+                name
+            ].asleep = False  # it was to be loaded and could not be, which is another thing
         if not settling.cancelled() and settling.exception() is not None:
             logger.error("bringing up %s failed", name, exc_info=settling.exception())
         self._changed()
@@ -240,9 +280,11 @@ class Switching:
             if variant.version.identity in present:
                 continue
             reason = self.quarantine.reason(variant.version)
-            if not reason:
+            if not reason and variant.version.identity not in self._tried:
                 async with self._retrials if revision.number in endpoint.refused else self._trials:
                     reason = await self._try(msgspec.structs.replace(revision, variants=[variant]))
+                if not reason:
+                    self._tried.add(variant.version.identity)
             if reason and variant.role == CHAMPION:
                 return reason
             if reason:  # the champion answers for it
@@ -265,11 +307,12 @@ class Switching:
             for worker in ready:
                 worker.tell(Forget(endpoint=revision.endpoint, number=revision.number))
             return reasons[0] if reasons else f"no worker had it ready within {PREPARE_SECONDS:.0f} s"
-        replaced, endpoint.live = endpoint.live, resolved
+        replaced, endpoint.live, endpoint.asleep = endpoint.live, resolved, False
         if replaced is not None and replaced.revision.champion.identity != revision.champion.identity:
             endpoint.last_good = None if replaced.revision.champion.quarantined else replaced
         for worker in ready:
             self._switch(worker, revision)
+        self._make_room(revision.endpoint)
         for worker in self._fleet.serving:  # who began to serve in the meantime
             if worker not in ready:
                 task = asyncio.create_task(self.equip(worker))
@@ -282,11 +325,12 @@ class Switching:
         worker.revisions[revision.endpoint] = revision.number
 
     async def _keep(self, resolved: Resolved) -> None:
-        held = [kept for one in self.endpoints.values() for kept in (one.live, one.last_good) if kept]
-        live = [kept.revision for kept in held]
+        name = resolved.revision.endpoint
+        held = (self.endpoints[name].live, self.endpoints[name].last_good)
+        live = [kept.revision for kept in held if kept is not None]
         try:
             async with self._reading:
-                await asyncio.to_thread(self._revisions.keep, resolved, live=live)
+                await asyncio.to_thread(self._revisions.keep, resolved, held=live)
         except (StoreError, OSError) as error:
             logger.warning("what a start without the store needs could not be kept: %s", error)
 

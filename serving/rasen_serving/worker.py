@@ -34,6 +34,7 @@ from rasen_serving.messages import (
     TO_WORKER,
     Beat,
     Drain,
+    Evict,
     Forget,
     FromWorker,
     Prepare,
@@ -43,6 +44,7 @@ from rasen_serving.messages import (
     Serve,
     Situation,
     Switch,
+    Wanted,
     encode,
 )
 from rasen_serving.orphans import die_with
@@ -108,6 +110,7 @@ class Worker:
         self._counts = kit.service.counts
         self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
         self._versions.suspects = board.suspects
+        self._service.want = lambda endpoint: self._say(Wanted(endpoint=endpoint))
         self._server = _Server(kit.config)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -126,7 +129,7 @@ class Worker:
             self._obey(message)
         os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
 
-    def _obey(self, message: Prepare | Switch | Forget | Serve | Situation) -> None:
+    def _obey(self, message: Prepare | Switch | Forget | Evict | Serve | Situation) -> None:
         match message:
             case Prepare():
                 task = asyncio.create_task(self._prepare(message.revision))
@@ -134,6 +137,9 @@ class Worker:
                 task.add_done_callback(self._tasks.discard)
             case Switch():
                 self._versions.switch(message.endpoint, message.number)
+                self._service.resume(message.endpoint)
+            case Evict():
+                self._versions.evict(message.endpoint)
             case Forget():
                 self._versions.forget(message.endpoint, message.number)
             case Serve():
@@ -180,6 +186,7 @@ class Worker:
                     series=series,
                     models=self._versions.in_memory,
                     expected=self._versions.expected,
+                    used=self._versions.take_used(),
                 )
             )
             await asyncio.sleep(BEAT_SECONDS)

@@ -82,9 +82,17 @@ class Publisher:
         release: str = "1-0123456789ab",
         origin: Any = "release",
         signer: Signer | None = None,
+        **keys: object,
     ) -> str:
-        """Write a release whose one step is `train`; make it the current one; return its id."""
-        deploy = {"endpoint": endpoint or pipeline, **({"gates": list(gates)} if gates is not None else {})}
+        """Write a release whose one step is `train`; make it the current one; return its id.
+
+        What is not named here becomes a key of `deploy`.
+        """
+        deploy = {
+            "endpoint": endpoint or pipeline,
+            **({"gates": list(gates)} if gates is not None else {}),
+            **keys,
+        }
         text = json.dumps(
             {
                 "name": pipeline,
@@ -120,6 +128,7 @@ class Publisher:
         release: str = "1-0123456789ab",
         verdict: Verdict = Verdict.SUCCEEDED,
         without: Sequence[str] = (),
+        schema: Mapping[str, object] | None = None,
         signer: Signer | None = None,
     ) -> str:
         """Publish the pipeline's run number `number` and return its id.
@@ -135,6 +144,7 @@ class Publisher:
             release: Which release it ran.
             verdict: How `_qualify` ended.
             without: Names of model files, or `_qualify`, that the manifest leaves out.
+            schema: What the model takes and gives.
             signer: Who signs the manifest instead of control.
         """
         run = run_of(number)
@@ -173,7 +183,7 @@ class Publisher:
             steps={name: step for name, step in steps.items() if name not in without},
             model=PublishedModel(
                 files={name: file for name, file in files.items() if name not in without},
-                schema_={},
+                schema_=dict(schema or {}),
                 qualification=Qualification(row_wise=True),
             )
             if model

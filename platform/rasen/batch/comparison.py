@@ -19,7 +19,7 @@ from rasen.batch.queries import find_run, steps_of, trusted_release
 from rasen.batch.start import read_start, step_parameters
 from rasen.errors import InvalidInput, RasenError
 from rasen.model.metrics import Direction, direction
-from rasen.pipeline_schema import BaselineGate
+from rasen.pipeline_deploy import BaselineGate
 from rasen.release import Release
 from rasen.settings import Settings
 from rasen.store import Store, open_store

@@ -21,6 +21,7 @@ from rasen.cli import (
     logs,
     notebook,
     register,
+    rollout,
     run,
     runs,
     show,
@@ -42,7 +43,10 @@ def build_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (register, run, runs, show, logs, cancel, compare, notebook, deployments, tables, up, demo):
+    for module in (
+        *(register, run, runs, show, logs, cancel, compare, notebook),
+        *(deployments, rollout, tables, up, demo),
+    ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
         try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from rasen.deploy.decide import Decider
 from rasen.errors import InvalidInput, TrustError
-from rasen.events import ObjectFinalized, Tick, read_event
+from rasen.events import ObjectFinalized, RolloutCommanded, Tick, read_event
 from rasen.store import open_store
 from rasen.tracking.ids import check_name, check_run_id
 from rasen.tracking.records import LedgerRecord, UnreadableRecord
@@ -66,7 +66,7 @@ class Doorbell:
             self._send_hint()
         return outcome
 
-    def _answer(self, event: ObjectFinalized | Tick) -> Outcome:
+    def _answer(self, event: ObjectFinalized | Tick | RolloutCommanded) -> Outcome:
         match event:
             case ObjectFinalized():
                 pipeline = _pipeline_of(event.name)
@@ -74,6 +74,9 @@ class Doorbell:
                     return Outcome(kind="ignored", reason="not a manifest")
                 with self._deciding:
                     return _outcome(self._decider.decide(pipeline))
+            case RolloutCommanded():
+                with self._deciding:
+                    return _outcome(self._decider.obey(event.text))
             case Tick():
                 # Ticks must not pile up behind a decision that takes longer than their period.
                 if not self._deciding.acquire(blocking=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from rasen.store.protocol import Stat, check_key
 class MemoryStore:
     """A `Store` that lives as long as the process. Safe to share among threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime.now(tz=UTC)) -> None:
+        self._clock = clock
         self._objects: dict[str, tuple[bytes, Stat]] = {}
         self._lock = threading.Lock()
         self._generation = 0
@@ -41,9 +42,7 @@ class MemoryStore:
             if if_generation is not None and if_generation != found:
                 raise PreconditionFailed(f"object {key!r} has generation {found}, expected {if_generation}")
             self._generation += 1
-            stat = Stat(
-                key=key, size_bytes=len(data), generation=self._generation, updated_at=datetime.now(tz=UTC)
-            )
+            stat = Stat(key=key, size_bytes=len(data), generation=self._generation, updated_at=self._clock())
             self._objects[key] = (bytes(data), stat)
             return stat.generation
 

@@ -282,16 +282,76 @@ class Variant(Part):
     weight: float = 1.0
 
 
+class FallbackPolicy(Part):
+    """When the profile answers instead of a model, for an endpoint whose version has one.
+
+    Args:
+        on: What of the model calls for it: it raised, was late, answered NaN, or was trained too long ago.
+        stale_after_seconds: How old the newest training row may be; `None` is any age.
+        timeout_seconds: How long a model may take for a request; `None` is the server's own limit.
+    """
+
+    on: list[Literal["error", "timeout", "nan", "stale"]] = ["error", "timeout", "nan"]
+    stale_after_seconds: float | None = None
+    timeout_seconds: float | None = None
+
+
+class LogPolicy(Part):
+    """What of an endpoint's answers is logged: a share of the requests, without some columns."""
+
+    sample: float = 1.0
+    exclude: list[str] = []
+
+
+RolloutKind = Literal["canary", "ab", "shadow", "bandit"]
+
+
+class RolloutState(Part):
+    """How a candidate is on its way to become the champion, or not.
+
+    Args:
+        kind: How requests are shared.
+        run: The candidate.
+        salt: Number of the record that began the rollout; part of every assignment.
+        step: Position in `steps`, from 0.
+        step_number: Number of the record that began this step. What was answered under it and later ones counts.
+        steps: The candidate's share of the requests at each step; of a shadow, the share that is copied to it.
+        watch_seconds: How long each step is watched, at least; `None` is until a person says so.
+        requests: How many requests the candidate must have answered within a step.
+        then: What comes after the last step: the candidate is the champion, or waits for a person.
+        error_rate: The share of failed requests that ends the rollout when it is exceeded; `None` is any.
+        p99_seconds: The 99th percentile of the latency that ends it when it is exceeded; `None` is any.
+        floor: The least share that a bandit leaves to a variant.
+        waits: The end of the last step was recorded; a person decides now.
+    """
+
+    kind: RolloutKind
+    run: str
+    salt: int
+    step: int = 0
+    step_number: int
+    steps: list[float]
+    watch_seconds: float | None = None
+    requests: int = 0
+    then: Literal["promote", "hold"] = "promote"
+    error_rate: float | None = None
+    p99_seconds: float | None = None
+    floor: float = 0.0
+    waits: bool = False
+
+
 class EndpointState(Part):
     """An endpoint's whole desired state."""
 
     newest_run: str | None = None
     pipeline: str | None = None
     variants: list[Variant] = []
-    rollout: dict[str, Any] | None = None  # Any: written by a later version
-    fallback: dict[str, Any] = {}  # Any: written by a later version
+    rollout: RolloutState | None = None
+    fallback: FallbackPolicy = FallbackPolicy()
+    log: LogPolicy = LogPolicy()
+    challengers: list[str] = []  # pipelines besides the owner whose runs may enter
     unverified: dict[str, str] = {}  # "<pipeline>/<run>" of a refused forgery: SHA-256 of its bytes
-    claims: dict[str, str] = {}  # pipeline that does not own the endpoint: its newest refused run
+    claims: dict[str, str] = {}  # pipeline that does not own the endpoint: its newest decided run
 
 
 Action = Literal["deploy", "hold", "refuse", "promote", "abort", "rollback", "override", "approve"]
@@ -309,31 +369,3 @@ class LedgerRecord(Record):
     verdicts: list[GateVerdict] = []
     state: EndpointState
     decided_at: datetime
-
-
-class VariantReport(Part):
-    """What a replica counted for one variant since it loaded it."""
-
-    requests: int = 0
-    errors: int = 0
-    latency_buckets: dict[str, int] = {}
-
-
-class EndpointReport(Part):
-    """What a replica serves for one endpoint."""
-
-    revision: int | None = None
-    run: str | None = None
-    refused: dict[str, str] = {}
-    left_out: dict[str, str] = {}  # variants of the revision that cannot be loaded here: run, reason
-    variants: dict[str, VariantReport] = {}
-
-
-class ReplicaReport(Record):
-    """What a serving replica says of itself every 10 s."""
-
-    replica: str
-    started_at: datetime
-    reported_at: datetime
-    stale: bool = False
-    endpoints: dict[str, EndpointReport] = {}

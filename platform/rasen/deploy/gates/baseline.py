@@ -9,7 +9,7 @@ import math
 from typing import assert_never
 
 from rasen.deploy.gates.measured import Measured, in_words
-from rasen.pipeline_schema import BaselineGate
+from rasen.pipeline_deploy import BaselineGate
 from rasen.tracking.records import GateVerdict
 
 # 2.7 is 10 % better than 3.0, whatever the last bit says.

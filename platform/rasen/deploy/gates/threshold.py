@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rasen.deploy.gates.measured import Measured, in_words
-from rasen.pipeline_schema import ThresholdGate
+from rasen.pipeline_deploy import ThresholdGate
 from rasen.tracking.records import GateVerdict
 
 

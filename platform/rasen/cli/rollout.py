@@ -1,0 +1,162 @@
+"""`rasen rollout` and `rasen assign`: where a candidate is on its way, and who is answered by what."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from rasen.cli.output import JsonFlag, console, print_json, print_table
+from rasen.settings import load_settings
+
+if TYPE_CHECKING:
+    from rasen.settings import Settings
+    from rasen.tracking.records import LedgerRecord
+
+Decision = Literal["promote", "abort"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add this file's commands to `app`."""
+    app.command("rollout")(show_rollout)
+    app.command("assign")(assign_keys)
+
+
+def show_rollout(
+    endpoint: Annotated[str, typer.Argument(help="the endpoint")],
+    decision: Annotated[
+        str | None,
+        typer.Argument(
+            help="promote: on to the next step; abort: back to the champion", metavar="[promote|abort]"
+        ),
+    ] = None,
+    *,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show an endpoint's rollout, what the replicas counted, and what comes next; or decide about it.
+
+    The deploy function takes the decision and signs the ledger; it must run.
+    """
+    from rasen.errors import InvalidInput
+
+    settings = load_settings()
+    record = _newest(settings, endpoint)
+    match decision:
+        case "promote" | "abort":
+            record = _decide(settings, record, decision)
+        case None:
+            pass
+        case other:
+            raise InvalidInput(f"{other!r} is no decision: 'promote' or 'abort'")
+    _show(settings, record, as_json=as_json)
+
+
+def assign_keys(
+    endpoint: Annotated[str, typer.Argument(help="the endpoint")],
+    keys: Annotated[list[str], typer.Argument(help="routing keys, or request ids of requests without one")],
+    *,
+    number: Annotated[int | None, typer.Option(min=1, help="ledger record; the newest if absent")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say which version answers which routing key, by arithmetic on the ledger alone."""
+    from rasen.deploy.assignment import assign
+
+    record = _newest(load_settings(), endpoint, number=number)
+    found = [(key, assign(endpoint, record.state, key)) for key in keys]
+    if as_json:
+        print_json([{"key": key, "run": each.run, "role": each.role} for key, each in found])
+        return
+    print_table("", ("key", "role", "run"), [(escape(key), each.role, each.run) for key, each in found])
+
+
+def _newest(settings: Settings, endpoint: str, *, number: int | None = None) -> LedgerRecord:
+    from rasen.deploy.ledger import latest, list_endpoints, read_record
+    from rasen.errors import NotFound
+    from rasen.store import open_store
+    from rasen.suggestion import suggest
+    from rasen.tracking.ids import check_name
+    from rasen.tracking.signature import load_trust
+
+    check_name("endpoint", endpoint)
+    store, trust = open_store(settings), load_trust(settings)
+    if number is not None:
+        return read_record(store, trust, endpoint, number, environment=settings.environment)
+    record = latest(store, trust, endpoint, environment=settings.environment)
+    if record is None:
+        raise NotFound(
+            f"nothing was decided about endpoint {endpoint!r}: {suggest(endpoint, list_endpoints(store))}"
+        )
+    return record
+
+
+def _decide(settings: Settings, record: LedgerRecord, decision: Decision) -> LedgerRecord:
+    from rasen.deploy.commands import RolloutCommand, send_command
+    from rasen.errors import InvalidInput, PlatformFailed
+
+    rollout = record.state.rollout
+    if rollout is None:
+        raise InvalidInput(f"nothing is under way for endpoint {record.endpoint!r}, so nothing to {decision}")
+    command = RolloutCommand(
+        endpoint=record.endpoint, command=decision, step_number=rollout.step_number, by=getpass.getuser()
+    )
+    send_command(settings, command)
+    newest = _newest(settings, record.endpoint)
+    after = newest.state.rollout
+    if after is not None and (after.salt, after.step_number) == (rollout.salt, rollout.step_number):
+        raise PlatformFailed(
+            f"the deploy function did not {decision} the rollout of {record.endpoint!r}; its log says why: "
+            f"{str(settings.logs_dir / 'function.log')!r}"
+        )
+    return newest
+
+
+def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
+    from rasen.deploy.replicas import Replicas, observe
+    from rasen.deploy.rollout import describe_step, judge_step, percent
+    from rasen.store import open_store
+    from rasen.tracking.keys import deployment_key
+
+    state, rollout = record.state, record.state.rollout
+    store = open_store(settings)
+    reports = Replicas(store).read()
+    seen = judgement = None
+    if rollout is not None:
+        began = store.stat(deployment_key(record.endpoint, rollout.step_number))
+        seen = observe(reports, record.endpoint, rollout, step_at=began.updated_at) if began else None
+        judgement = judge_step(rollout, seen) if seen else None
+    if as_json:
+        print_json(
+            {
+                "endpoint": record.endpoint,
+                "number": record.number,
+                "variants": state.variants,
+                "rollout": rollout,
+                "seen": seen,
+                "next": judgement,
+            }
+        )
+        return
+    out = console()
+    out.print(f"[bold]{escape(record.endpoint)}[/bold]  ledger {record.number}", soft_wrap=True)
+    since = 0 if rollout is None else rollout.step_number
+    counted = [
+        variant
+        for reported in reports
+        if (found := reported.report.endpoints.get(record.endpoint)) is not None
+        for variant in found.variants
+        if variant.revision >= since
+    ]
+    for each in state.variants:
+        mine = [variant for variant in counted if variant.run == each.run]
+        out.print(
+            f"  {each.role:<10} {percent(each.weight):>7}  {each.run}  {sum(one.requests for one in mine)} requests, "
+            f"{sum(one.errors for one in mine)} failed",
+            soft_wrap=True,
+        )
+    if rollout is None or judgement is None:
+        out.print("  nothing is under way")
+        return
+    out.print(f"  {describe_step(rollout)}", soft_wrap=True)
+    out.print(f"  next: {judgement.action}: {escape(judgement.reason)}", soft_wrap=True)
