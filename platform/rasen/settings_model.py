@@ -16,6 +16,7 @@ from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SINK = re.compile(r"bigquery:([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_]{1,1024}")
 
 # In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
 # when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
@@ -114,6 +115,15 @@ class Settings(BaseSettings):
     spool_max_bytes: int = Field(
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"
     )
+    prediction_log: str = Field(
+        default="store",
+        description="where the prediction log goes: store, or bigquery:<dataset.table>",
+    )
+    prediction_log_seconds: float = Field(
+        default=10.0,
+        ge=1,
+        description="seconds for which answers are gathered before they go there together",
+    )
     retry_seconds: float = Field(
         default=5.0,
         gt=0,
@@ -161,6 +171,16 @@ class Settings(BaseSettings):
         for name in value:
             if not _VARIABLE.fullmatch(name) or name.startswith("RASEN_"):
                 raise ValueError(f"{name!r} is no name of a variable that can be a secret, such as 'API_KEY'")
+        return value
+
+    @field_validator("prediction_log")
+    @classmethod
+    def _name_sink(cls, value: str) -> str:
+        if value != "store" and not _SINK.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is no place for the prediction log, such as 'store', 'bigquery:serving.predictions' or "
+                "'bigquery:project.serving.predictions'"
+            )
         return value
 
     @field_validator("zygote_preload", "secrets", mode="before")

@@ -146,7 +146,12 @@ def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
         assert request.columns is not None  # as above
         end = start + request.rows
         outcomes.append(
-            Predicted(columns=request.columns, rows=request.rows, predictions=predictions[start:end])
+            Predicted(
+                columns=request.columns,
+                rows=request.rows,
+                predictions=predictions[start:end],
+                batch_rows=len(predictions),
+            )
         )
         start = end
     return outcomes

@@ -120,13 +120,33 @@ def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> I
         ("answered", rows.answered),
         ("written", rows.written),
         ("dropped", rows.dropped),
+        ("sampled_out", rows.sampled_out),
         ("lost", fleet.lost_rows),
+        ("adopted", spool.adopted_rows),
         ("shipped", spool.shipped_rows),
+        ("rejected", spool.rejected_rows),
+        ("damaged", spool.damaged_rows),
     ):
         log.add_metric([outcome], count)
     yield log
     yield CounterMetricFamily(
-        "rasen_serving_log_torn_lines", "Spooled lines that were not whole.", value=spool.torn_lines
+        "rasen_serving_log_damaged_frames",
+        "Pieces of the spool that were not whole.",
+        value=spool.damaged_frames,
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_log_spooled_rows",
+        "Rows of the prediction log on their way to the sink.",
+        value=rows.written
+        + spool.adopted_rows
+        - spool.shipped_rows
+        - spool.rejected_rows
+        - spool.damaged_rows,
+    )
+    yield GaugeMetricFamily(
+        "rasen_serving_log_rejected_segments",
+        "Files of the spool that no sink takes; `.reason` beside each says why.",
+        value=len(spool.rejected),
     )
     yield GaugeMetricFamily(
         "rasen_serving_log_spool_bytes", "Prediction log on its way to the store.", value=spool.size_bytes

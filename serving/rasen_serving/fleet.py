@@ -25,9 +25,8 @@ import msgspec
 from rasen.errors import PlatformFailed
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
-from rasen_serving.board import Board, LogRows, make_board
+from rasen_serving.board import Board, LogRows, make_board, settle
 from rasen_serving.counts import Counts
-from rasen_serving.log import close_segments
 from rasen_serving.messages import (
     FROM_WORKER,
     MESSAGE_MAX_BYTES,
@@ -44,6 +43,7 @@ from rasen_serving.messages import (
     encode,
 )
 from rasen_serving.nursery import COLD, PID, THREADLESS, WARM
+from rasen_serving.segments import close_segments
 
 logger = logging.getLogger(__name__)
 
@@ -333,12 +333,7 @@ class Fleet:
 
     def log_rows(self) -> LogRows:
         """Return the log counters of all workers that live or have lived."""
-        rows = [self._retired_rows, *(worker.board.read() for worker in self.workers)]
-        return LogRows(
-            answered=sum(one.answered for one in rows),
-            written=sum(one.written for one in rows),
-            dropped=sum(one.dropped for one in rows),
-        )
+        return sum((worker.board.read() for worker in self.workers), start=self._retired_rows)
 
     async def _listen(self, worker: Worker, on_end: Callable[[Worker], None] | None) -> None:
         try:
@@ -359,20 +354,20 @@ class Fleet:
         worker.how = f"{worker.how}: {status}" if worker.how else status
         worker.ended.set()
         worker.writer.close()
-        close_segments(self._spool, pid=worker.pid)
+        found_open = 0
+        try:
+            found_open = await asyncio.to_thread(close_segments, self._spool, pid=worker.pid)
+        except OSError as error:
+            logger.warning("the log of worker %d stays open until the next start: %s", worker.pid, error)
         self.workers.remove(worker)
-        rows, suspects = worker.board.read(), worker.board.suspects.read()
+        rows = settle(worker.board.read(), found_open=found_open)
+        suspects = worker.board.suspects.read()
         worker.board.close()
         # Who was killed by somebody else may have been in the middle of any model.
         if suspects and not worker.expected_to_end and (worker.hung or status != _KILLED):
             self.blame(suspects, worker.how)
         self.lost_rows += max(0, rows.pending)
-        kept = self._retired_rows
-        self._retired_rows = LogRows(
-            answered=kept.answered + rows.answered,
-            written=kept.written + rows.written,
-            dropped=kept.dropped + rows.dropped,
-        )
+        self._retired_rows += rows
         self._retired = [_merged([*self._retired, worker.series])]
 
 

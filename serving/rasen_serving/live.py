@@ -51,12 +51,14 @@ class Predicted:
         rows: Their number.
         predictions: One JSON value a row; empty when the model failed.
         failure: What the model did wrong, `None` when it answered.
+        batch_rows: Rows of the call of the model that it was part of; 0 for one of its own.
     """
 
     columns: Columns
     rows: int
     predictions: list[Any]  # Any: JSON values
     failure: ModelFailed | None = None
+    batch_rows: int = 0
 
 
 class Loaded:

@@ -1,111 +1,137 @@
-"""The prediction log of one worker: one line a request into a spool file, off the request's path.
+"""The prediction log of one worker: what was answered, in frames to a spool segment, off the request's path.
 
-Answering goes before logging. A request appends a tuple to a list; twice a second a thread turns the list into lines
-and writes them with one call, so a SIGKILL loses at most what was answered in the last second. A segment belongs to
-one endpoint and one day, and is closed after some seconds or megabytes; closing is renaming, and only closed segments
-are shipped (`shipping.py`). When the spool is full or the disk fails, rows are dropped and counted, never waited for.
+Answering goes before logging. A request leaves a tuple of what exists already: the bytes that came, the bytes that
+went, some numbers. Every some hundred requests, or four times a second, the tuples become one frame (`segments.py`),
+which is one call of msgspec, and frames are written by a thread that does nothing else and so holds the interpreter for
+microseconds. Nothing that waits here is a row or a value of one, and what waits is bounded in bytes. A SIGKILL loses
+what was answered in the last second at most. When the spool is full or the disk fails, rows are dropped and counted,
+never waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
-import secrets
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from rasen_serving.board import Board
-from rasen_serving.decode import Columns
+from rasen_serving.segments import About, Frame, Tick, close_segment, encode_tick, new_segment, write_frame
+
+if TYPE_CHECKING:
+    from rasen_serving.asked import Asked
+    from rasen_serving.decode import Columns
+    from rasen_serving.wire import Answer
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.5
-SEGMENT_SECONDS = 5.0
-SEGMENT_MAX_BYTES = 8 << 20
-BUFFER_MAX_ROWS = 50_000
-"""Rows in memory that wait for the disk; more are dropped."""
+OWN_FORMAT = "rasen"
+"""`WireFormat.name` of the format whose bodies and answers are logged as they are."""
 
-OPEN_SUFFIX = ".open"
-CLOSED_SUFFIX = ".closed"
+FLUSH_SECONDS = 0.25
+SEGMENT_SECONDS = 10.0
+SEGMENT_MAX_BYTES = 16 << 20
+BUFFER_MAX_BYTES = 16 << 20
+"""What may wait in memory for the disk; more is dropped."""
+
+_FRAME_BYTES = 128 << 10
+"""A tick of so many bytes becomes a frame at once: encoding it keeps the event loop for some 50 µs."""
+
+_FLUSH_BYTES = 2 << 20
+_ENTRY_BYTES = 400  # of the objects around an entry's bytes, roughly
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One answered request: when, who, where, what, by which version (design, section 11).
 
     Args:
+        about: What it has in common with many others.
         request_id: As the caller got it.
         at: When the request had arrived, Unix time in seconds.
-        endpoint: Which endpoint.
-        revision: The ledger's number.
-        model: The run.
-        engine: What executed the model.
-        variant: The variant's role.
-        reason: Why this variant was chosen.
-        source: Who answered: `model`, or `""` when nobody did.
-        status: The HTTP status.
         latency_us: From the last byte of the request to the answer, in microseconds.
         rows: Number of rows.
-        inputs: One list a column.
-        outputs: One prediction a row; empty when the model failed.
+        batch_rows: Rows in the call of the model that it was part of.
+        inputs: JSON: `{"rows": [{…}]}` or `{"columns": {…}}`, without what must not be kept.
+        outputs: JSON with `predictions`; empty when the model failed.
+        key_id: Whose key, or `""`.
+        address: The caller's, or `""` when it is not to be kept.
+        traceparent: As it came, or `""`.
     """
 
+    about: About
     request_id: str
     at: float
-    endpoint: str
-    revision: int
-    model: str
-    engine: str
-    variant: str
-    reason: str
-    source: str
-    status: int
     latency_us: int
     rows: int
-    inputs: Columns
-    outputs: list[Any]  # Any: JSON values
+    batch_rows: int
+    inputs: bytes
+    outputs: bytes
+    key_id: str = ""
+    address: str = ""
+    traceparent: str = ""
 
 
 @dataclass(kw_only=True, slots=True)
 class _Segment:
     path: Path
-    file: IO[bytes]
-    size_bytes: int
+    descriptor: int
     closes_at: float
+    size_bytes: int = 0
+    rows: int = 0
 
 
 class PredictionLog:
     """Collects the entries of one worker and writes them to `folder`."""
 
-    def __init__(self, folder: Path, board: Board) -> None:
+    def __init__(self, folder: Path, board: Board, *, segment_seconds: float = SEGMENT_SECONDS) -> None:
         self.is_open = True
         self._folder = folder
         self._board = board
-        self._waiting: list[Entry] = []
-        self._waiting_rows = 0
-        self._segments: dict[tuple[str, str], _Segment] = {}
-        self._encoder = msgspec.json.Encoder()
+        self._segment_seconds = segment_seconds
+        self._tick: list[Entry] = []
+        self._tick_bytes = 0
+        self._frames: list[Frame] = []
+        self._frames_bytes = 0
+        self._writing_bytes = 0
+        self._segment: _Segment | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
 
     def add(self, entry: Entry) -> None:
         """Take an entry; called on the event loop."""
-        full = not self.is_open or self._waiting_rows + entry.rows > BUFFER_MAX_ROWS
-        self._board.count_answered(entry.rows, dropped=full)
-        if not full:
-            self._waiting.append(entry)
-            self._waiting_rows += entry.rows
+        self._board.count_answered(entry.rows)
+        size = len(entry.inputs) + len(entry.outputs) + _ENTRY_BYTES
+        if not self.is_open or self.waiting_bytes + size > BUFFER_MAX_BYTES:
+            self._board.count_dropped(entry.rows)
+            return
+        self._tick.append(entry)
+        self._tick_bytes += size
+        if self._tick_bytes >= _FRAME_BYTES:
+            self._seal()
+        if self._timer is None:  # an idle worker has none
             self._wake(FLUSH_SECONDS)
 
+    def leave_out(self, rows: int) -> None:
+        """Count rows that the endpoint does not want logged; called on the event loop."""
+        self._board.count_answered(rows)
+        self._board.count_sampled_out(rows)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is in memory, about."""
+        return self._tick_bytes + self._frames_bytes + self._writing_bytes
+
     async def close(self) -> None:
-        """Write what waits and close all segments."""
+        """Write what waits and close the segment."""
         if self._timer is not None:
             self._timer.cancel()
         if self._writing is not None:
@@ -116,86 +142,131 @@ class PredictionLog:
         self._thread.shutdown(wait=True)
 
     def _wake(self, seconds: float) -> None:
-        """See to it that there is a flush within `seconds`; an idle worker has no timer."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._flush)
 
+    def _seal(self) -> None:
+        """Make a frame of the tick."""
+        entries, self._tick, self._tick_bytes = self._tick, [], 0
+        frame = encode_tick(make_tick(entries))
+        self._frames.append(frame)
+        self._frames_bytes += len(frame.payload)
+        if self._frames_bytes >= _FLUSH_BYTES and (self._writing is None or self._writing.done()):
+            self._hand_over(final=False)
+
     def _flush(self, *, final: bool = False) -> None:
         self._timer = None
+        if self._tick:
+            self._seal()
         if self._writing is not None and not self._writing.done():
             self._wake(FLUSH_SECONDS)
             return
-        entries, self._waiting, self._waiting_rows = self._waiting, [], 0
+        self._hand_over(final=final)
+
+    def _hand_over(self, *, final: bool) -> None:
+        frames, self._frames = self._frames, []
+        self._writing_bytes, self._frames_bytes = self._frames_bytes, 0
         loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(self._thread, self._write, entries, final)
+        self._writing = loop.run_in_executor(self._thread, self._write, frames, final)
         self._writing.add_done_callback(self._written)
 
     def _written(self, writing: asyncio.Future[None]) -> None:
+        self._writing_bytes = 0
         error = writing.exception()
         if error is not None:
             logger.error("the prediction log could not be written: %r", error)
-        if self._waiting:
+        if self._tick or self._frames:
             self._wake(FLUSH_SECONDS)
-        elif self._segments:
-            now = time.monotonic()
-            self._wake(max(0.05, min(segment.closes_at for segment in self._segments.values()) - now))
+        elif self._segment is not None:
+            self._wake(max(0.05, self._segment.closes_at - time.monotonic()))
 
     # What follows runs in the log's thread.
 
-    def _write(self, entries: list[Entry], final: bool) -> None:  # noqa: FBT001  # positional for run_in_executor
-        groups: dict[tuple[str, str], list[Entry]] = {}
-        for entry in entries:
-            day = datetime.fromtimestamp(entry.at, tz=UTC).date().isoformat()
-            groups.setdefault((entry.endpoint, day), []).append(entry)
-        for place, group in groups.items():
-            rows = sum(entry.rows for entry in group)
+    def _write(self, frames: list[Frame], final: bool) -> None:  # noqa: FBT001  # positional for run_in_executor
+        for frame in frames:
             try:
-                self._append(place, b"".join(self._encoder.encode(entry) + b"\n" for entry in group))
+                self._append(frame)
             except OSError as error:
-                self._board.count_spooled(written=0, dropped=rows)
-                logger.warning("%d rows of the prediction log were dropped: %s", rows, error)
+                self._board.count_spooled(written=0, dropped=frame.rows)
+                logger.warning("%d rows of the prediction log were dropped: %s", frame.rows, error)
             else:
-                self._board.count_spooled(written=rows, dropped=0)
-        now = time.monotonic()
-        for place, segment in list(self._segments.items()):
-            if final or now >= segment.closes_at or segment.size_bytes >= SEGMENT_MAX_BYTES:
-                del self._segments[place]
-                segment.file.close()
-                close_segment(segment.path)
+                self._board.count_spooled(written=frame.rows, dropped=0)
+        segment = self._segment
+        if segment is not None and (
+            final or segment.size_bytes >= SEGMENT_MAX_BYTES or time.monotonic() >= segment.closes_at
+        ):
+            self._segment = None
+            os.close(segment.descriptor)
+            close_segment(segment.path, segment.rows)
+            self._board.count_closed(segment.rows)
 
-    def _append(self, place: tuple[str, str], data: bytes) -> None:
-        segment = self._segments.get(place)
+    def _append(self, frame: Frame) -> None:
+        segment = self._segment
         if segment is None:
-            endpoint, day = place
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / segment_name(endpoint, day)
-            segment = self._segments[place] = _Segment(
+            path = new_segment(self._folder)
+            segment = self._segment = _Segment(
                 path=path,
-                file=path.open("ab", buffering=0),
-                size_bytes=0,
-                closes_at=time.monotonic() + SEGMENT_SECONDS,
+                descriptor=os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600),
+                closes_at=time.monotonic() + self._segment_seconds,
             )
-        written = segment.file.write(data)
-        if written != len(
-            data
-        ):  # a disk that is almost full takes a part; half a line would spoil the next one
-            segment.file.truncate(segment.size_bytes)
-            raise OSError(f"only {written} of {len(data)} bytes could be written to {str(segment.path)!r}")
-        segment.size_bytes += written
+        try:
+            segment.size_bytes += write_frame(segment.descriptor, frame)
+        except OSError as error:  # a disk that is almost full takes a part, which would spoil the next frame
+            os.ftruncate(segment.descriptor, segment.size_bytes)
+            raise OSError(f"{str(segment.path)!r}: {error}") from error
+        segment.rows += frame.rows
 
 
-def segment_name(endpoint: str, day: str) -> str:
-    """Return a name for a new segment: endpoint, day, an id that nobody else takes, and who writes it."""
-    segment = f"{time.time_ns() // 1_000_000:x}{secrets.token_hex(4)}"
-    return f"{endpoint}.{day}.{segment}.{os.getpid()}{OPEN_SUFFIX}"
+def make_tick(entries: list[Entry]) -> Tick:
+    """Return the entries by column."""
+    abouts: dict[About, int] = {}
+    return Tick(
+        about=[abouts.setdefault(entry.about, len(abouts)) for entry in entries],
+        abouts=list(abouts),
+        request_id=[entry.request_id for entry in entries],
+        at=[entry.at for entry in entries],
+        latency_us=[entry.latency_us for entry in entries],
+        rows=[entry.rows for entry in entries],
+        batch_rows=[entry.batch_rows for entry in entries],
+        key_id=[entry.key_id for entry in entries],
+        address=[entry.address for entry in entries],
+        traceparent=[entry.traceparent for entry in entries],
+        inputs=[entry.inputs for entry in entries],
+        outputs=[entry.outputs for entry in entries],
+    )
 
 
-def close_segment(path: Path) -> None:
-    """Hand a segment that nobody writes any more to the shipping."""
-    path.rename(path.with_name(path.name.removesuffix(OPEN_SUFFIX)).with_suffix(CLOSED_SUFFIX))
+def inputs_of(asked: Asked, columns: Columns, *, exclude: Collection[str]) -> bytes:
+    """Return the rows of a request as JSON: the body itself when it is in our form and all of it may be kept."""
+    if asked.wire.name == OWN_FORMAT and not exclude:
+        return asked.body
+    kept = {name: values for name, values in columns.items() if name not in exclude}
+    return _ENCODER.encode({"rows": [{}] * _count(columns)} if not kept else {"columns": kept})
 
 
-def close_segments(folder: Path, *, pid: int | None = None) -> None:
-    """Close the segments that a dead worker has left; without `pid`, those of all workers there ever were."""
-    for path in folder.glob(f"*{'' if pid is None else f'.{pid}'}{OPEN_SUFFIX}"):
-        close_segment(path)
+def outputs_of(asked: Asked, answer: Answer, predictions: list[Any]) -> bytes:  # Any: JSON values
+    """Return the predictions as JSON: the answer's body itself when it is in our form."""
+    return answer.body if asked.wire.name == OWN_FORMAT else _ENCODER.encode({"predictions": predictions})
+
+
+def _count(columns: Columns) -> int:
+    return len(next(iter(columns.values()), ()))
+
+
+def _to_json(value: object) -> object:
+    """Turn what a wire format keeps as an array into a list."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no value of a request")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_to_json)
+
+
+def is_sampled(request_id: str, share: float) -> bool:
+    """Say whether a request belongs to the share that is logged: the same request always does or never does."""
+    if share >= 1.0:
+        return True
+    digest = hashlib.sha256(b"log\0" + request_id.encode()).digest()
+    return int.from_bytes(digest[:8]) < share * 2.0**64

@@ -21,10 +21,11 @@ from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Arm, Live, Predicted, Versions
-from rasen_serving.log import Entry, PredictionLog
+from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled, outputs_of
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.segments import About
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -290,22 +291,33 @@ class Service:
         )
         if live is None or arm is None or predicted is None or self.log is None:
             return  # nothing was predicted: counted, not logged
+        policy = live.revision.log
+        if policy.sample < 1.0 and not is_sampled(asked.request_id, policy.sample):
+            self.log.leave_out(predicted.rows)
+            return
+        version = arm.loaded.version
         self.log.add(
             Entry(
+                about=About(
+                    endpoint=asked.endpoint,
+                    revision=live.revision.number,
+                    model=version.run,
+                    engine=arm.loaded.engine.name if source == MODEL else source,
+                    variant=arm.role,
+                    reason=f"fallback: {fell_back}" if fell_back else pending.reason,
+                    source=source,
+                    status=answer.status,
+                    data_version=version.trained_until or "",
+                ),
                 request_id=asked.request_id,
                 at=pending.arrived,
-                endpoint=asked.endpoint,
-                revision=live.revision.number,
-                model=arm.loaded.version.run,
-                engine=arm.loaded.engine.name if source == MODEL else source,
-                variant=arm.role,
-                reason=f"fallback: {fell_back}" if fell_back else pending.reason,
-                source=source,
-                status=answer.status,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                inputs=predicted.columns,
-                outputs=predicted.predictions,
+                batch_rows=predicted.batch_rows or predicted.rows,
+                inputs=inputs_of(asked, predicted.columns, exclude=policy.exclude),
+                outputs=outputs_of(asked, answer, predicted.predictions) if source else b"",
+                address=asked.address,
+                traceparent=asked.traceparent,
             )
         )
 

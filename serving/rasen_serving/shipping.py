@@ -1,163 +1,229 @@
-"""Turns closed segments of the prediction log into Parquet objects of the store; a short-lived process.
+"""Turns closed segments of the prediction log into Parquet and hands them to the sink; a short-lived process.
 
-A process of its own, because DuckDB brings 65 MB that serving would carry all day. The object's name is the
-segment's, and objects are create-only: a shipping that was killed between upload and deletion repeats without
-doubling a row. What a SIGKILL or a full disk left of a line is counted as torn and left out.
+A process of its own, because DuckDB brings 65 MB that serving would carry all day, and because nothing that is wrong
+with a segment may hurt serving. What it did with a segment is said on a line of its output before the segment is
+deleted, so that the supervisor, which tells the lines by their segments, counts it exactly once. A segment that cannot
+be turned into rows, that the sink refuses, or that has ended this process several times is moved aside.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
+import os
+import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from rasen.errors import PreconditionFailed, StoreError
+from rasen.errors import RasenError, StoreError, StoreUnavailable
 from rasen.settings import load_settings
-from rasen.store import Store, open_store
-from rasen.tracking.keys import prediction_key
-from rasen_serving.log import CLOSED_SUFFIX, Entry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from rasen_serving.flattening import flatten
+from rasen_serving.segments import (
+    CLOSED_SUFFIX,
+    Damage,
+    read_ticks,
+    reject_segment,
+    rows_of,
+    segment_id,
+)
+from rasen_serving.sinks import COLUMNS, SegmentRejected, Sink, open_sink
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = {
-    "request_id": "VARCHAR",
-    "row": "INTEGER",
-    "at": "TIMESTAMPTZ",
-    "key_id": "VARCHAR",
-    "endpoint": "VARCHAR",
-    "revision": "INTEGER",
-    "model": "VARCHAR",
-    "engine": "VARCHAR",
-    "batch_rows": "INTEGER",
-    "variant": "VARCHAR",
-    "reason": "VARCHAR",
-    "source": "VARCHAR",
-    "status": "INTEGER",
-    "latency_us": "BIGINT",
-    "inputs": "VARCHAR",
-    "outputs": "VARCHAR",
-}
-"""Columns of the log; `inputs` and `outputs` are the row's JSON, because endpoints differ in their schemas."""
+ATTEMPTS_FILE = ".attempts.json"
+MOST_ATTEMPTS = 3
+"""So many processes may come to an end over one segment."""
+
+_NICENESS = 10
+_MEMORY = "192MB"
+_ROW_GROUP = 20_480
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a segment.
+
+    Args:
+        segment: Its id.
+        outcome: `shipped`, `rejected`, or `empty` when nothing in it was whole.
+        rows: Rows that the sink has now, or that were moved aside.
+        damaged_rows: Rows that were lost on the disk, as far as is known.
+        damaged_frames: Frames that were not whole.
+    """
+
+    segment: str
+    outcome: str
+    rows: int
+    damaged_rows: int = 0
+    damaged_frames: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipped:
-    """What one shipping did.
-
-    Args:
-        rows: Rows that are in the store now.
-        torn: Lines that were not whole.
-        failure: Why it stopped before the last segment, `None` when it did not.
-    """
-
+class _Written:
+    files: list[Path]
     rows: int
-    torn: int
-    failure: StoreError | None = None
+    damaged_rows: int
+    damaged_frames: int
 
 
-def ship(folder: Path, store: Store, *, replica: str) -> Shipped:
-    """Upload and delete all closed segments, oldest first; what cannot be uploaded stays."""
-    rows, torn = 0, 0
-    for path in sorted(folder.glob(f"*{CLOSED_SUFFIX}"), key=lambda path: path.name.split(".")[2]):
-        endpoint, day, segment, _ = path.name.split(".")
-        entries, broken = read_segment(path)
-        if entries:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".shipping-") as scratch:
-                parquet = Path(scratch) / "segment.parquet"
-                count = write_parquet(entries, parquet)
-                key = prediction_key(endpoint, date.fromisoformat(day), replica, segment)
-                try:
-                    store.upload(parquet, key, sha256=hashlib.sha256(parquet.read_bytes()).hexdigest())
-                except PreconditionFailed:
-                    logger.info("segment %s had been uploaded before", segment)
-                except StoreError as failure:
-                    return Shipped(rows=rows, torn=torn, failure=failure)
-            rows += count
-        torn += broken
+def ship(
+    folder: Path, sink: Sink, *, replica: str, say: Callable[[Report], None] = lambda _: None
+) -> StoreError | None:
+    """Hand over and delete all closed segments, oldest first; return why it stopped before the last, if it did."""
+    for path in sorted(folder.glob(f"*{CLOSED_SUFFIX}")):
+        segment = segment_id(path)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".shipping-") as scratch:
+            try:
+                written = _attempt(path, Path(scratch), partitioned=sink.partitioned, replica=replica)
+                if written.files:
+                    sink.take(segment, written.files)
+            except StoreError as failure:
+                return failure
+            except SegmentRejected as error:
+                logger.warning("segment %s is moved aside: %s", segment, error)
+                say(Report(segment=segment, outcome="rejected", rows=rows_of(path)))
+                reject_segment(path, str(error))
+                continue
+        say(
+            Report(
+                segment=segment,
+                outcome="shipped" if written.files else "empty",
+                rows=written.rows,
+                damaged_rows=written.damaged_rows,
+                damaged_frames=written.damaged_frames,
+            )
+        )
         path.unlink()
-    return Shipped(rows=rows, torn=torn)
+    return None
 
 
-def read_segment(path: Path) -> tuple[list[Entry], int]:
-    """Return the whole lines of a segment, and how many were not whole."""
-    decoder = msgspec.json.Decoder(Entry)
-    entries, torn = [], 0
-    for line in path.read_bytes().split(b"\n"):
-        if not line:
-            continue
-        try:
-            entries.append(decoder.decode(line))
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            torn += 1
-    return entries, torn
+def _attempt(path: Path, scratch: Path, *, partitioned: bool, replica: str) -> _Written:
+    """Write the Parquet of a segment, and leave a note meanwhile, for the case that this process does not survive it.
+
+    Raises:
+        SegmentRejected: It cannot be done.
+        StoreUnavailable: The disk does not take it.
+    """
+    notes = path.with_name(ATTEMPTS_FILE)
+    attempts = _read_attempts(notes)
+    segment = segment_id(path)
+    before = attempts.get(segment, 0)
+    if before >= MOST_ATTEMPTS:
+        notes.unlink()
+        raise SegmentRejected(f"{before} processes have come to an end while they read it")
+    try:
+        notes.write_text(json.dumps({segment: before + 1}))
+        written = write_parquet(path, scratch, partitioned=partitioned, replica=replica)
+    except OSError as error:
+        raise StoreUnavailable(f"segment {segment} could not be turned into Parquet: {error}") from error
+    notes.unlink()
+    return written
 
 
-def write_parquet(entries: list[Entry], target: Path) -> int:
-    """Write one row for each predicted row and return how many."""
+def _read_attempts(notes: Path) -> dict[str, int]:
+    try:
+        return msgspec.json.decode(notes.read_bytes(), type=dict[str, int])
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return {}
+
+
+def write_parquet(path: Path, scratch: Path, *, partitioned: bool, replica: str) -> _Written:
+    """Write the rows of a segment into `scratch`.
+
+    Raises:
+        SegmentRejected: They are no rows of the log.
+        OSError: The disk is full, or fails.
+    """
+    lines = scratch / "rows.jsonl"
+    rows, damaged = 0, []
+    encoder = msgspec.json.Encoder()
+    with lines.open("wb", buffering=1 << 20) as file:
+        for tick in read_ticks(path):
+            if isinstance(tick, Damage):
+                damaged.append(tick.rows)
+                continue
+            try:
+                for record in flatten(tick):
+                    file.write(encoder.encode(record))
+                    file.write(b"\n")
+                    rows += 1
+            except (ValueError, OverflowError, IndexError) as error:  # msgspec's errors are ValueErrors
+                raise SegmentRejected(f"it holds something that is no row of the log: {error}") from error
+    files = _convert(lines, scratch, partitioned=partitioned, replica=replica) if rows else []
+    return _Written(files=files, rows=rows, damaged_rows=sum(damaged), damaged_frames=len(damaged))
+
+
+def _convert(lines: Path, scratch: Path, *, partitioned: bool, replica: str) -> list[Path]:
     import duckdb
 
-    lines = target.with_suffix(".jsonl")
-    rows = 0
-    with lines.open("wb") as file:
-        for record in _records(entries):
-            file.write(msgspec.json.encode(record) + b"\n")
-            rows += 1
-    with duckdb.connect(config={"threads": 1}) as connection:
-        connection.read_json(str(lines), columns=COLUMNS, format="newline_delimited").write_parquet(
-            str(target), compression="zstd"
-        )
-    return rows
+    columns = {name: kind for name, kind in COLUMNS.items() if name != "replica"} | {"day": "VARCHAR"}
+    columns["at"] = "BIGINT"
+    target = scratch / "parquet"
+    selected = ", ".join(
+        {"at": 'make_timestamptz("at") AS "at"', "replica": "$replica AS replica"}.get(name, f'"{name}"')
+        for name in COLUMNS
+    )
+    partition = ', endpoint AS "_endpoint", day AS "_day"' if partitioned else ""
+    options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP}"
+    if partitioned:
+        options += ', PARTITION_BY ("_endpoint", "_day")'
+    else:
+        target = target.with_suffix(".parquet")
+    source = (
+        "read_json($lines, columns = $columns, format = 'newline_delimited', maximum_object_size = 67108864)"
+    )
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": 1,
+        "memory_limit": _MEMORY,
+        "temp_directory": str(scratch),
+    }
+    try:
+        with duckdb.connect(config=config) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(
+                # No part of it comes from a request: names of our own columns, and a path of our own.
+                f"COPY (SELECT {selected}{partition} FROM {source}) TO '{_quoted(target)}' ({options})",  # noqa: S608  # as said above
+                {"replica": replica, "lines": str(lines), "columns": columns},
+            )
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise OSError(str(error)) from error
+    except duckdb.Error as error:
+        raise SegmentRejected(f"DuckDB refuses its rows: {error}") from error
+    return sorted(target.rglob("*.parquet")) if partitioned else [target]
 
 
-def _records(entries: list[Entry]) -> Iterator[dict[str, object]]:
-    for entry in entries:
-        at = datetime.fromtimestamp(entry.at, tz=UTC).isoformat()
-        for row in range(entry.rows):
-            yield {
-                "request_id": entry.request_id,
-                "row": row,
-                "at": at,
-                "key_id": None,
-                "endpoint": entry.endpoint,
-                "revision": entry.revision,
-                "model": entry.model,
-                "engine": entry.engine,
-                "batch_rows": entry.rows,
-                "variant": entry.variant,
-                "reason": entry.reason,
-                "source": entry.source,
-                "status": entry.status,
-                "latency_us": entry.latency_us,
-                "inputs": _json({name: values[row] for name, values in entry.inputs.items()}),
-                "outputs": _json(entry.outputs[row]) if entry.outputs else None,
-            }
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
 
 
 def main() -> int:
-    """Ship the folder named on the command line and print the counts as JSON for the supervisor."""
+    """Ship the folder named on the command line; print a line of JSON for each segment."""
     logging.basicConfig(format="rasen serve: shipping: %(message)s")
     folder, replica = Path(sys.argv[1]), sys.argv[2]
-    shipped = ship(folder, open_store(load_settings(), patient=False), replica=replica)
-    sys.stdout.write(json.dumps({"rows": shipped.rows, "torn": shipped.torn}) + "\n")
-    if shipped.failure is not None:
-        logger.warning("the prediction log stays in the spool: %s", shipped.failure)
-        return shipped.failure.exit_code
+    os.nice(_NICENESS)  # answering goes before logging
+
+    def say(report: Report) -> None:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        sys.stdout.flush()
+
+    try:
+        failure: RasenError | None = ship(folder, open_sink(load_settings()), replica=replica, say=say)
+    except RasenError as error:
+        failure = error
+    if failure is not None:
+        logger.warning("the prediction log stays in the spool: %s", failure)
+        return failure.exit_code
     return 0
+
+
+def clear_scratch(folder: Path) -> None:
+    """Delete what a killed shipping has left."""
+    for scratch in folder.glob(".shipping-*"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

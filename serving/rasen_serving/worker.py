@@ -108,7 +108,9 @@ class Worker:
         self._service = kit.service
         self._versions = kit.service.versions
         self._counts = kit.service.counts
-        self._log = self._service.log = PredictionLog(spool_folder(kit.settings), board)
+        self._log = self._service.log = PredictionLog(
+            spool_folder(kit.settings), board, segment_seconds=kit.settings.prediction_log_seconds
+        )
         self._versions.suspects = board.suspects
         self._service.want = lambda endpoint: self._say(Wanted(endpoint=endpoint))
         self._server = _Server(kit.config)

@@ -1,0 +1,130 @@
+"""A BigQuery over HTTP that knows load jobs of Parquet: what Google's own client asks, with faults on demand."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+PROJECT = "test-project"
+
+
+@dataclass
+class BigQuery:
+    """The state of the service.
+
+    Args:
+        folder: For the uploaded files.
+        port: Where it listens.
+        rows: What each table holds.
+        jobs: Every job, by id.
+        down: Whether every request is answered with 503.
+        forget_answer: Whether the next upload is done and its answer lost.
+        failures: What the next jobs fail with, as BigQuery names reasons.
+    """
+
+    folder: Path
+    port: int = 0
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    down: bool = False
+    forget_answer: bool = False
+    failures: list[str] = field(default_factory=list)
+
+    def load(self, resource: dict[str, Any], parquet: bytes) -> tuple[int, dict[str, Any]]:
+        """Do what a load job says, at once; return status and body."""
+        job_id = resource["jobReference"]["jobId"]
+        if job_id in self.jobs:
+            return 409, _error(409, "duplicate", f"Already Exists: Job {PROJECT}:{job_id}")
+        status: dict[str, Any] = {"state": "DONE"}
+        self.jobs[job_id] = resource | {"status": status, "id": f"{PROJECT}:{job_id}"}
+        if self.failures:
+            status["errorResult"] = {"reason": self.failures.pop(0), "message": "as the test wishes"}
+            return 200, self.jobs[job_id]
+        load = resource["configuration"]["load"]
+        assert load["sourceFormat"] == "PARQUET"
+        place = load["destinationTable"]
+        file = self.folder / f"{job_id}.parquet"
+        file.write_bytes(parquet)
+        with duckdb.connect() as connection:
+            found = connection.read_parquet(str(file))
+            names = [column["name"] for column in load["schema"]["fields"]]
+            assert found.columns == names
+            rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        self.rows.setdefault(f"{place['datasetId']}.{place['tableId']}", []).extend(rows)
+        return 200, self.jobs[job_id]
+
+
+def _error(code: int, reason: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "errors": [{"reason": reason, "message": message}]}}
+
+
+@contextmanager
+def running_bigquery(folder: Path) -> Iterator[BigQuery]:
+    """Run the service on a free port of this machine."""
+    state = BigQuery(folder=folder)
+
+    class Handler(BaseHTTPRequestHandler):
+        """One request."""
+
+        def do_GET(self) -> None:
+            """Answer for a dataset or a job."""
+            path = self.path.partition("?")[0]
+            job_id = path.rpartition("/")[2]
+            if state.down:
+                self._answer(503, _error(503, "backendError", "down"))
+            elif "/datasets/" in path:
+                place = {"projectId": PROJECT, "datasetId": path.rpartition("/")[2]}
+                self._answer(200, {"datasetReference": place, "location": "EU"})
+            elif job_id in state.jobs:
+                assert "location=EU" in self.path
+                self._answer(200, state.jobs[job_id])
+            else:
+                self._answer(404, _error(404, "notFound", path))
+
+        def do_POST(self) -> None:
+            """Take the two parts of an upload: the job, and the file."""
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if state.down:
+                self._answer(503, _error(503, "backendError", "down"))
+                return
+            assert "uploadType=multipart" in self.path
+            found = re.search('boundary="?([^";]+)', self.headers["Content-Type"])
+            assert found is not None
+            _, first, second, _ = body.split(b"--" + found[1].encode())
+            resource = json.loads(first.split(b"\r\n\r\n", 1)[1])
+            parquet = second.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n")
+            status, answer = state.load(resource, parquet)
+            if state.forget_answer:
+                state.forget_answer = False
+                self.close_connection = True
+                return
+            self._answer(status, answer)
+
+        def _answer(self, status: int, body: dict[str, Any]) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
