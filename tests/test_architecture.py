@@ -25,6 +25,7 @@ LINES = (
     ("cli",),
     ("local",),
     ("batch",),
+    ("client", "client_messages"),
     ("sdk", "reads", "recorder", "saved_tables", "secret_access"),
     ("deploy",),
     ("model",),

@@ -16,7 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.engine_checks import compare_engine
-from rasen.model.engines import NativeEngine, choose_engine, fit_batch_rows, fit_quick_rows, make_engines
+from rasen.model.engines import NativeEngine, choose_engines, make_engines
 from rasen.model.frames import to_values
 from rasen.model.predictions import Predictions, difference
 from rasen.model.publishing import prepare
@@ -156,10 +156,10 @@ def test_xgboost_stops_where_the_model_stops(tmp_path: Any) -> None:
 def test_what_cannot_be_executed_otherwise_is_left_to_itself(name: str, tmp_path: Any) -> None:
     model, schema, rows = fitted(NEITHER[name], tmp_path)
     assert make_engines(model, schema) == []
-    assert choose_engine("folded", model, schema).name == "native"
-    assert_equal(
-        choose_engine("native", model, schema).predict(rows), NativeEngine(model, schema).predict(rows)
-    )
+    engines = choose_engines(["folded", "xgboost", "onnx"], model, schema, example=head(rows, 3))
+    assert engines.names == ("native",)
+    assert engines.quick_rows == 0, "nobody knows what a model does"
+    assert_equal(engines.predict(rows), NativeEngine(model, schema).predict(rows))
 
 
 def test_a_subclass_is_not_taken_for_its_parent(tmp_path: Any) -> None:
@@ -215,17 +215,131 @@ def test_no_number_is_no_answer(tmp_path: Any) -> None:
         engine.predict({"a": [1e300], "b": [0.0], "n": [1]})
 
 
-def test_batches_are_as_large_as_pays(tmp_path: Any) -> None:
+def test_each_number_of_rows_has_an_engine_and_batches_are_as_large_as_pays(tmp_path: Any) -> None:
     model, schema, rows = fitted(FOLDED["pipeline"], tmp_path)
-    engine = make_engines(model, schema)[0]
-    assert 64 <= fit_batch_rows(engine, rows) <= 5000
-    assert fit_quick_rows(NativeEngine(model, schema), rows, most=5000) == 0, "nobody knows what a model does"
+    engines = choose_engines(["folded"], model, schema, example=head(rows, 3))
+    assert engines.names[0] == "folded"
+    assert 1 <= engines.quick_rows <= engines.batch_rows <= 5000
+    for count in (1, 2, 17, 100, 399):
+        some = head(rows, count)
+        assert engines.for_rows(count).name in engines.names
+        assert_equal(engines.predict(some), NativeEngine(model, schema).predict(some))
+    assert engines.for_rows(10**6).name in engines.names
 
-    class Slow:
-        name = "slow"
+
+def test_an_engine_that_was_not_found_equal_is_not_used(tmp_path: Any) -> None:
+    model, schema, rows = fitted(FOLDED["pipeline"], tmp_path)
+    assert choose_engines([], model, schema, example=head(rows, 3)).names == ("native",)
+    assert choose_engines(["xgboost"], model, schema, example=head(rows, 3)).names == ("native",)
+
+
+def test_an_engine_that_answers_the_example_otherwise_here_is_left_out(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, schema, rows = fitted(FOLDED["pipeline"], tmp_path)
+    example = head(rows, 3)
+    answers = np.array(NativeEngine(model, schema).predict(example))
+    assert "folded" in choose_engines(["folded"], model, schema, example=example, answers=answers).names
+    engines = choose_engines(["folded"], model, schema, example=example, answers=answers + 1)
+    assert engines.names == ("native",)
+    assert "the engine 'folded' is not used" in caplog.text
+
+
+def test_a_model_that_fails_when_it_is_measured_still_serves(tmp_path: Any) -> None:
+    asked = []
+
+    def tired(frame: pd.DataFrame) -> Any:
+        asked.append(len(frame))
+        if len(frame) > 5:
+            raise ValueError("not today")
+        return frame["a"].to_numpy()
+
+    schema = prepare(tired, example=NUMBERS.head(3), folder=tmp_path).schema
+    engines = choose_engines([], tired, schema, example=to_values(schema, NUMBERS.head(3)))
+    assert (engines.batch_rows, engines.quick_rows) == (64, 0)
+    assert max(asked) <= 10, "after a failure no larger batches are tried"
+
+
+ARRAYS = {
+    "folded": FOLDED["pipeline"],
+    "a column unused": FOLDED["a column unused"],
+    "xgboost": XGBOOST["regression"],
+    "narrow": (Ridge(), NUMBERS.astype({"a": "float32", "n": "int8"}), TARGET),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_of_numbers_are_as_good_as_lists(name: str, tmp_path: Any) -> None:
+    model, schema, rows = fitted(ARRAYS[name], tmp_path)
+    arrays: dict[str, Any] = {
+        n: np.array(values) if not isinstance(values[0], str) else values for n, values in rows.items()
+    }
+    for engine in (*make_engines(model, schema), NativeEngine(model, schema)):
+        expected = np.array(engine.predict(rows))
+        assert np.array(engine.predict(arrays)).tolist() == expected.tolist()
+        for wrong in (
+            {"a": np.full(ROWS, np.nan)},
+            {"a": np.full(ROWS, np.inf)},
+            {"n": np.full(ROWS, 1.5)},
+            {"n": np.full(ROWS, True)},
+            {"a": np.full(ROWS, "1")},
+            {"n": np.full(ROWS, 2**63, dtype="uint64")},
+        ):
+            with pytest.raises(InvalidInput, match=f"column '{next(iter(wrong))}'"):
+                engine.predict(arrays | wrong)
+
+
+def test_nulls_and_odd_numbers_reach_xgboost_as_they_reach_the_model(tmp_path: Any) -> None:
+    frame = NUMBERS.assign(a=NUMBERS["a"].where(NUMBERS["n"] > 3))
+    model = XGBRegressor(n_estimators=20).fit(frame, TARGET)
+    schema = prepare(model, example=frame.head(20), folder=tmp_path).schema
+    rows = to_values(schema, frame)
+    assert None in rows["a"]
+    (engine,) = make_engines(model, schema)
+    native = NativeEngine(model, schema)
+    arrays: Any = {name: frame[name].to_numpy() for name in frame}
+    for asked in (rows, arrays, head(rows, 1) | {"a": [None]}, head(rows, 1) | {"a": [1e39]}):
+        assert np.array(engine.predict(asked)).tolist() == np.array(native.predict(asked)).tolist()
+    assert compare_engine(engine, model, schema, rows)[0] is None
+
+
+def test_a_row_that_the_model_refuses_does_not_hide_the_others(tmp_path: Any) -> None:
+    def picky(frame: pd.DataFrame) -> Any:
+        if (frame["a"] > 100).any():
+            raise ValueError("too much")
+        return frame["a"].to_numpy() * 2
+
+    schema = prepare(picky, example=NUMBERS.head(5), folder=tmp_path).schema
+    rows = to_values(schema, NUMBERS.assign(a=NUMBERS["a"].where(NUMBERS.index != 200, 101.0)))
+    native = NativeEngine(picky, schema)
+
+    class Off:
+        name = "off"
         quick = True
 
         def predict(self, columns: Any) -> Predictions:
-            raise ModelFailed("not today")
+            if max(columns["a"]) > 100:
+                raise ModelFailed("likewise")
+            answer = np.array(native.predict(columns))
+            answer[np.array(columns["a"]) == rows["a"][300]] += 1
+            return answer
 
-    assert fit_batch_rows(Slow(), rows) == 64
+    assert compare_engine(native, picky, schema, rows)[0] is None
+    differs, _ = compare_engine(Off(), picky, schema, rows)
+    assert differs is not None
+
+
+def test_a_model_that_answers_nothing_has_no_engine(tmp_path: Any) -> None:
+    schema = prepare(lambda frame: frame["a"].to_numpy(), example=NUMBERS.head(5), folder=tmp_path).schema
+
+    def mute(_frame: pd.DataFrame) -> Any:
+        raise ValueError("no")
+
+    differs, compared = compare_engine(
+        NativeEngine(mute, schema), mute, schema, to_values(schema, NUMBERS.head(9))
+    )
+    assert (differs, compared) == ("the model answers none of the rows to compare on", 0)
+
+
+def head(rows: dict[str, list[Any]], count: int) -> dict[str, list[Any]]:
+    return {name: values[:count] for name, values in rows.items()}

@@ -20,7 +20,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from rasen.settings import load_settings
 from rasen.store import open_store
 from rasen_serving.app import create_app
-from rasen_serving.fast_lane import FastLaneProtocol, fast_lane
+from rasen_serving.connections import Guard, GuardedProtocol, guarded
+from rasen_serving.fast_lane import FastLaneProtocol
 from stand.app import App
 from stand.versions import moody, publish_and_deploy
 
@@ -64,20 +65,21 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     app.bring_up()
     taken: list[bytes] = []
 
-    class Counting(fast_lane(app.service)):  # type: ignore[misc] # a class made at run time
+    class Counting(FastLaneProtocol):
         def _enter(self) -> object:
             lane = super()._enter()
             if lane is not None:
                 taken.append(self.url)
             return lane
 
+    guard = Guard(home, count=app.service.count_refusal)
     ports: list[int] = []
     ready = threading.Event()
     servers: list[_Server] = []
 
     async def serve() -> None:
         running = []
-        for protocol in (Counting, "httptools"):
+        for protocol in (guarded(Counting, guard, service=app.service), guarded(GuardedProtocol, guard)):
             listener = socket.create_server(("127.0.0.1", 0))
             ports.append(listener.getsockname()[1])
             config = uvicorn.Config(

@@ -1,7 +1,8 @@
 """Rasen: a notebook becomes a live prediction API, and the next turn of the spiral begins.
 
-These are the few names that a notebook uses. Each is imported when it is first asked for, so that `import rasen`
-costs a few milliseconds and no library is loaded that the notebook does not need.
+These are the few names that a notebook uses, and the client of the prediction service. Each is imported when it is
+first asked for, so that `import rasen` costs a few milliseconds and no library is loaded that the notebook does not
+need.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rasen.client import AsyncClient as AsyncClient
+    from rasen.client import Client as Client
     from rasen.model.profile import Profile as Profile
     from rasen.model.profile import build_profile as build_profile
     from rasen.sdk import check as check
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncClient",
+    "Client",
     "Profile",
     "Secret",
     "__version__",
@@ -44,6 +49,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncClient": "rasen.client",
+    "Client": "rasen.client",
     "Profile": "rasen.model.profile",
     "Secret": "rasen.secret_reference",
     "build_profile": "rasen.model.profile",

@@ -10,6 +10,8 @@ Each class carries the exit code of the process that ends with it, so that a sch
     │   ├── NotebookError               a notebook that cannot be run as a step
     │   ├── QueryError                  SQL outside the verified constructs, unknown table
     │   ├── PublishError                what was given to `rasen.publish` cannot be served
+    │   ├── RequestRefused              the prediction service refuses a request; each bad field is named
+    │   │   └── AccessRefused           no key or token, or not the right one
     │   └── NotFound                    a name that does not exist
     ├── StepFailed                  42  a cell raised
     ├── ValidationFailed            44  the data are not what the pipeline was built for
@@ -23,6 +25,7 @@ Each class carries the exit code of the process that ends with it, so that a sch
     │   ├── ObjectNotFound              (exit code 2: trying again does not help)
     │   ├── PreconditionFailed          somebody else wrote first
     │   └── StoreUnavailable            down, slow, or full: try again
+    ├── ServiceUnavailable          75  the prediction service does not answer now: try again
     └── PlatformFailed              70  this machine: port in use, disk full, a process that died
 """
 
@@ -63,6 +66,39 @@ class QueryError(InvalidInput):
 
 class PublishError(InvalidInput):
     """What was given to `rasen.publish` cannot be served."""
+
+
+class RequestRefused(InvalidInput):
+    """The prediction service refuses a request; sending it again does not help.
+
+    Args:
+        message: What to tell a person.
+        status: The HTTP status.
+        code: The error's code, such as `invalid_input`.
+        fields: Each bad field: where it stands, for example `("rows", 0, "hour")`, and what is wrong with it.
+        request_id: Under which the operator finds the request.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 0,
+        code: str = "",
+        fields: tuple[tuple[tuple[str | int, ...], str], ...] = (),
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message, status, code, fields, request_id)
+        self.status = status
+        self.code = code
+        self.fields = fields
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class AccessRefused(RequestRefused):
+    """The prediction service does not know who asks, or what is asked for is not for him."""
 
 
 class NotFound(InvalidInput):
@@ -143,6 +179,12 @@ class PreconditionFailed(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store is down, slow or full. Nothing was changed; trying again is right."""
+
+
+class ServiceUnavailable(RasenError):
+    """The prediction service does not answer now: it is down, too busy, or the caller asks too often. Try again."""
+
+    exit_code = 75
 
 
 class PlatformFailed(RasenError):

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from rasen.settings import find_home
 
 Environment = Literal["dev", "staging", "prod"]
+AccessWay = Literal["open", "keys", "jwt"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINK = re.compile(r"bigquery:([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_]{1,1024}")
 
@@ -106,6 +107,29 @@ class Settings(BaseSettings):
         default=True,
         description="whether plain prediction requests take the short way past FastAPI's routing",
     )
+    access: Annotated[tuple[AccessWay, ...], NoDecode] = Field(
+        default=("open",),
+        description="who may ask the prediction service: open (everybody, on loopback only), keys, jwt, or keys,jwt",
+    )
+    jwt_issuer: str = Field(default="", description="what `iss` of a token must say")
+    jwt_audience: str = Field(default="", description="what `aud` of a token must say")
+    jwt_keys: str = Field(
+        default="", description="file or https address of the issuer's public keys, a JWKS document"
+    )
+    jwt_rate: str = Field(
+        default="", description="most requests of one token subject, such as 1000/minute; empty: no limit"
+    )
+    max_connections: int = Field(
+        default=12_000, ge=1, description="most connections of one serving process; more are refused with 503"
+    )
+    header_seconds: float = Field(
+        default=10.0, gt=0, description="seconds within which the head of a request must have arrived"
+    )
+    body_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="seconds within which the body of a request must have arrived, and an answer been taken",
+    )
     log_addresses: bool = Field(
         default=False, description="whether the prediction log keeps the callers' addresses"
     )
@@ -173,6 +197,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name!r} is no name of a variable that can be a secret, such as 'API_KEY'")
         return value
 
+    @field_validator("access")
+    @classmethod
+    def _choose_ways(cls, value: tuple[AccessWay, ...]) -> tuple[AccessWay, ...]:
+        if not value or len(set(value)) != len(value) or ("open" in value and len(value) > 1):
+            raise ValueError("write one of: open, keys, jwt, keys,jwt")
+        return value
+
     @field_validator("prediction_log")
     @classmethod
     def _name_sink(cls, value: str) -> str:
@@ -183,12 +214,12 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("zygote_preload", "secrets", mode="before")
+    @field_validator("zygote_preload", "secrets", "access", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
-    @field_serializer("zygote_preload", "secrets")
+    @field_serializer("zygote_preload", "secrets", "access")
     def _join(self, value: tuple[str, ...]) -> str:
         return ",".join(value)
 

@@ -14,10 +14,11 @@ from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from rasen.errors import NotFound, RasenError
-from rasen_serving.asked import note_headers, request_id_of
+from rasen_serving.access import ANYBODY, OPEN_PATHS, Known
+from rasen_serving.asked import authorization_of, note_headers, request_id_of
 from rasen_serving.docs import ASSETS, asset_path, docs_page
 from rasen_serving.openapi import build_openapi
-from rasen_serving.refusals import MethodRefused, body_of, status_of
+from rasen_serving.refusals import MethodRefused, body_of, headers_of, status_of
 from rasen_serving.requests import answer_request
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 
 class Edge:
-    """What every answer gets, whoever made it: the request's id, and a hint to reconnect while draining."""
+    """What every request meets first, and what every answer gets.
+
+    Nothing but health is answered to somebody unknown, and nothing of his body is read. A route needs to do nothing
+    for that, so none can forget it. Answers get the request's id, and a hint to reconnect while draining.
+    """
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app = app
@@ -39,7 +44,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(note_headers(scope["headers"]))
+        noted = note_headers(scope["headers"])
+        request_id = request_id_of(noted)
         scope["rasen_request_id"] = request_id.decode()
 
         async def send_with_id(message: Message) -> None:
@@ -49,7 +55,34 @@ class Edge:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
+        try:
+            scope["rasen_caller"] = (
+                ANYBODY
+                if scope["path"] in OPEN_PATHS
+                else self._service.access.identify(authorization_of(noted))
+            )
+        except RasenError as error:
+            self._service.count_refusal(error)
+            refusal = Response(
+                body_of(error, request_id=request_id.decode()),
+                status_of(error),
+                headers_of(error),
+                media_type=JSON,
+            )
+            await refusal(scope, receive, send_with_id)
+            return
         await self._app(scope, receive, send_with_id)
+
+
+def caller_of(request: Request) -> Known:
+    """Return who asks, and count the request.
+
+    Raises:
+        RateExceeded: He asks too often.
+    """
+    caller: Known = request.scope["rasen_caller"]
+    caller.take()
+    return caller
 
 
 def create_app(service: Service) -> FastAPI:
@@ -71,11 +104,12 @@ def create_app(service: Service) -> FastAPI:
     app.add_route("/endpoints/{endpoint}/predict", predict, methods=["POST"], include_in_schema=False)
 
     @app.get("/endpoints", summary="All endpoints")
-    async def list_endpoints() -> EndpointList:
-        return summarise(service.versions)
+    async def list_endpoints(request: Request) -> EndpointList:
+        return summarise(service.versions, may_ask=caller_of(request).may_ask)
 
     @app.get("/endpoints/{endpoint}", summary="One endpoint: schema, example, version, metrics")
-    async def show_endpoint(endpoint: str) -> EndpointDetail:
+    async def show_endpoint(endpoint: str, request: Request) -> EndpointDetail:
+        caller_of(request).check_may_ask(endpoint)
         return describe(service.versions.take(endpoint))
 
     @app.get("/livez", summary="The process answers")
@@ -90,8 +124,11 @@ def create_app(service: Service) -> FastAPI:
         return Health(ready=is_ready, reason="" if is_ready else reason)
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> JSONResponse:
-        return JSONResponse(build_openapi(app, service.versions))
+    async def openapi(request: Request) -> JSONResponse:
+        caller = caller_of(request)
+        return JSONResponse(
+            build_openapi(app, service.versions, may_ask=caller.may_ask, is_open=service.access.is_open)
+        )
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
@@ -116,7 +153,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     def respond(request: Request, error: Exception) -> Response:
         body = body_of(error, request_id=request.scope.get("rasen_request_id", ""))
-        return Response(body, status_of(error), media_type=JSON)
+        return Response(body, status_of(error), headers_of(error), media_type=JSON)
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

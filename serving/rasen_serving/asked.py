@@ -31,6 +31,7 @@ NOTED = frozenset(
 
 _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_IS_KEY = re.compile(rb"(?i:basic)|\S+ +rasen_")
 _ROUTING_KEY_MAX_BYTES = 256
 
 
@@ -108,7 +109,7 @@ def make_asked(
         content_type=noted.get(b"content-type", b"").decode("latin-1"),
         body=body,
         wire=wire,
-        authorization=_authorization(noted),
+        authorization=authorization_of(noted),
         address=address,
         routing_key=noted.get(b"x-rasen-routing-key", b"")[:_ROUTING_KEY_MAX_BYTES].decode("latin-1"),
         variant=noted.get(b"x-rasen-variant", b"").decode("latin-1"),
@@ -117,12 +118,14 @@ def make_asked(
     )
 
 
-def _authorization(noted: dict[bytes, bytes]) -> str:
-    for name, scheme in (
-        (b"authorization", b""),
-        (b"x-api-key", b"ApiKey "),
-        (b"x-goog-iap-jwt-assertion", b"Bearer "),
-    ):
-        if name in noted:
-            return (scheme + noted[name]).decode("latin-1")
-    return ""
+def authorization_of(noted: dict[bytes, bytes]) -> str:
+    """Return what the headers say about who asks, in the form of an `Authorization` header.
+
+    Behind Google's Identity-Aware Proxy the assertion that it adds says who asks, unless there is an API key.
+    """
+    given = noted.get(b"authorization", b"")
+    if b"x-api-key" in noted:
+        given = b"ApiKey " + noted[b"x-api-key"]
+    elif b"x-goog-iap-jwt-assertion" in noted and not _IS_KEY.match(given):
+        given = b"Bearer " + noted[b"x-goog-iap-jwt-assertion"]
+    return given.decode("latin-1")

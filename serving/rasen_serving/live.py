@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.errors import DigestMismatch, ModelFailed, NotFound
 from rasen.model import fallback
-from rasen.model.engines import Engine, NativeEngine, choose_engine, fit_batch_rows, fit_quick_rows
+from rasen.model.engines import Engines, choose_engines, only_native
 from rasen.model.frames import to_values
-from rasen.model.loading import assemble, differing_versions
+from rasen.model.loading import assemble, check_digest, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
 from rasen.model.schema import ModelSchema
 from rasen.tracking.records import FileRecord
@@ -86,10 +86,10 @@ class Loaded:
         self.batcher: Batcher | None = None  # made with the first request, on the event loop
         self.decode = RequestDecoder(self.schema).decode
         values = to_values(self.schema, found.example)
-        self.engine: Engine = NativeEngine(self.model, self.schema)
+        self.engines: Engines = only_native(self.model, self.schema)
         self.batch_rows = self.quick_rows = 0
         if not version.quarantined:
-            self._fit(version.engine, found.example, found.predictions, values)
+            self._fit(version, found.example, found.predictions, values)
         self.example_rows = [
             dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)
         ]
@@ -104,7 +104,7 @@ class Loaded:
         """
         self.suspects.enter(self._token)
         try:
-            return to_json(self.engine.predict(columns))
+            return to_json(self.engines.predict(columns))
         finally:
             self.suspects.leave()
 
@@ -128,24 +128,36 @@ class Loaded:
             return Predicted(columns=columns, rows=rows, predictions=[], failure=failure)
 
     def _fit(
-        self, engine: str, example: pd.DataFrame, recorded: Predictions, values: dict[str, list[object]]
+        self, version: Version, example: pd.DataFrame, recorded: Predictions, values: dict[str, list[object]]
     ) -> None:
-        """Compare with the published example, and measure how many rows a call should have."""
-        self.engine = choose_engine(engine, self.model, self.schema)
-        self._warm(example, recorded)
-        self.batch_rows = fit_batch_rows(self.engine, values) if self.row_wise else 0
-        self.quick_rows = fit_quick_rows(self.engine, values, most=self.batch_rows)
-        if self.quick_rows:
-            self.batch_rows = self.quick_rows  # the loop's turn is dearer than what a larger batch would save
+        """Compare with the published example, and measure what executes the model and in how large batches."""
+        self._check(predict(self.model, example, self.schema.output), recorded)
+        self.engines = choose_engines(
+            version.engines if self.row_wise else (),
+            self.model,
+            self.schema,
+            onnx=_read_graph(version),
+            example=values,
+            answers=recorded,
+        )
+        if self.row_wise:
+            self.batch_rows, self.quick_rows = self.engines.batch_rows, self.engines.quick_rows
 
-    def _warm(self, example: pd.DataFrame, recorded: Predictions) -> None:
-        native = predict(self.model, example, self.schema.output)
-        for answers in (native, self.engine.predict(to_values(self.schema, example))):
-            found = difference(answers, recorded)
-            if found is not None:
-                raise ModelFailed(
-                    f"the answers to the published example differ from the published ones: {found}"
-                )
+    @staticmethod
+    def _check(answers: Predictions, recorded: Predictions) -> None:
+        found = difference(answers, recorded)
+        if found is not None:
+            raise ModelFailed(f"the answers to the published example differ from the published ones: {found}")
+
+
+def _read_graph(version: Version) -> bytes | None:
+    """Return the model as ONNX, if it was published as such; the very bytes that were checked are executed."""
+    file = version.files.get("onnx")
+    if file is None:
+        return None
+    data = Path(file.path).read_bytes()
+    check_digest(data, sha256=file.sha256, what="the ONNX graph")
+    return data
 
 
 class Arm:

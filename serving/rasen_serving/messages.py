@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from rasen_serving.callers import Callers
+
 CHAMPION = "champion"
 
 
@@ -38,7 +40,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         trained_until: Newest training row, as the notebook said it.
         published_at: When the run published, ISO 8601.
         row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
-        engine: What executes the model, found equal to it when the run was qualified.
+        engines: What may execute the model besides itself, found equal to it when the run was qualified.
         quarantined: Why the model itself may not be executed here, `""` when it may.
     """
 
@@ -54,7 +56,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     trained_until: str | None
     published_at: str
     row_wise: bool = False
-    engine: str = "native"
+    engines: tuple[str, ...] = ()
     quarantined: str = ""
 
     @property
@@ -176,7 +178,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish what is in flight, then exit."""
 
 
-ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Drain
+ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Callers | Drain
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):

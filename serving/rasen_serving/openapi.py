@@ -6,6 +6,7 @@ column's name, type and whether null is accepted, and the analyst's example is t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from rasen.data.columns import ColumnType
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen_serving.live import Live, Versions
-from rasen_serving.refusals import STATUSES
+from rasen_serving.refusals import CODES
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -25,22 +26,32 @@ Every answer names its model (`X-Rasen-Model`), the ledger's revision (`X-Rasen-
 
 _MEANINGS = {
     400: "The body is not JSON",
+    401: "An API key or a token is needed, and none, an unknown or an expired one came",
+    403: "The API key is for other endpoints",
     404: "There is no such endpoint; the message lists those there are",
     413: "Too many bytes or rows",
     415: "The content type is not application/json",
     422: "Fields are missing, unknown or of another type; each is named by its path",
+    429: "The API key asks more often than it may; `Retry-After` says when to ask again",
     500: "The service failed; the operator's log has the reason",
     503: "Nothing can answer now: nothing is live yet, too many requests wait, or the model failed and has no profile",
 }
 
 
-def build_openapi(app: FastAPI, versions: Versions) -> Json:
-    """Return the document for what is live now."""
+def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], bool], is_open: bool) -> Json:
+    """Return the document for what is live now.
+
+    Args:
+        app: The app whose other routes are described, too.
+        versions: What is live.
+        may_ask: Whether the reader may ask an endpoint; of others nothing is said.
+        is_open: Whether everybody may ask without a key.
+    """
     document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _error()
     paths: Json = {}
-    for name in sorted(versions.live):
+    for name in sorted(filter(may_ask, versions.live)):
         live = versions.live[name]
         loaded = live.champion.loaded
         schemas[f"{name}.row"] = _row(loaded.schema)
@@ -48,6 +59,12 @@ def build_openapi(app: FastAPI, versions: Versions) -> Json:
         schemas[f"{name}.response"] = _response(loaded.schema.output)
         paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live)}
     document["paths"] = paths | document["paths"]
+    if not is_open:
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        }
+        document["security"] = [{"key": []}, {"bearer": []}]
     return document
 
 
@@ -204,7 +221,7 @@ def _error() -> Json:
             "error": {
                 "type": "object",
                 "properties": {
-                    "code": {"type": "string", "enum": sorted(set(STATUSES.values()))},
+                    "code": {"type": "string", "enum": CODES},
                     "message": {"type": "string"},
                     "fields": {"type": "array", "items": field},
                 },

@@ -6,6 +6,7 @@ to the operator's log, not to the caller: an exception's text may hold data of o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -30,6 +31,18 @@ class FieldProblem:
 
 class MalformedBody(InvalidInput):
     """The body is not one JSON document as RFC 8259 has it."""
+
+
+class MalformedRequest(InvalidInput):
+    """What came is no HTTP request."""
+
+
+class HeadTooLarge(InvalidInput):
+    """The head of a request has more bytes than are accepted."""
+
+
+class TooSlow(InvalidInput):
+    """The request did not arrive in time."""
 
 
 class WrongContentType(InvalidInput):
@@ -92,6 +105,34 @@ class Overloaded(RasenError):
     """More rows wait than will be predicted soon; trying again in a moment is right."""
 
 
+class Unauthenticated(InvalidInput):
+    """The caller has not shown who it is, or its key or token has ended."""
+
+
+class Forbidden(InvalidInput):
+    """The caller is known, and what it asks for is not for it."""
+
+
+class AccessUnknown(RasenError):
+    """Who may ask has not been read yet; trying again in a moment is right."""
+
+
+class RateExceeded(InvalidInput):
+    """The caller asks more often than it may.
+
+    Args:
+        message: The sentence.
+        seconds: When it may ask again.
+    """
+
+    def __init__(self, message: str, seconds: float = 1.0) -> None:
+        super().__init__(message, seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Kind:
     status: int
@@ -100,19 +141,26 @@ class _Kind:
 
 _KINDS: dict[type[Exception], _Kind] = {
     MalformedBody: _Kind(status=400, code="malformed"),
+    MalformedRequest: _Kind(status=400, code="malformed"),
+    Unauthenticated: _Kind(status=401, code="unauthenticated"),
+    Forbidden: _Kind(status=403, code="forbidden"),
     NotFound: _Kind(status=404, code="not_found"),
     MethodRefused: _Kind(status=405, code="method_not_allowed"),
+    TooSlow: _Kind(status=408, code="too_slow"),
     BodyTooLarge: _Kind(status=413, code="body_too_large"),
     TooManyRows: _Kind(status=413, code="too_many_rows"),
     WrongContentType: _Kind(status=415, code="unsupported_content_type"),
     InvalidRows: _Kind(status=422, code="invalid_input"),
     CallerGone: _Kind(status=499, code="caller_gone"),
+    RateExceeded: _Kind(status=429, code="rate_exceeded"),
+    HeadTooLarge: _Kind(status=431, code="head_too_large"),
     Quarantined: _Kind(status=503, code="quarantined"),
     StaleModel: _Kind(status=503, code="stale"),
     OutOfTime: _Kind(status=503, code="timeout"),
     ModelFailed: _Kind(status=503, code="model_failed"),
     Asleep: _Kind(status=503, code="loading"),
     NothingLive: _Kind(status=503, code="not_ready"),
+    AccessUnknown: _Kind(status=503, code="not_ready"),
     Overloaded: _Kind(status=503, code="overloaded"),
     Exception: _Kind(status=500, code="internal"),
 }
@@ -122,8 +170,8 @@ _TOLD_TO_THE_OPERATOR = {
     "internal": "the service failed",
 }
 
-STATUSES = {kind.status: kind.code for kind in _KINDS.values()}
-"""The statuses that exist, for the API's documentation."""
+CODES = sorted({kind.code for kind in _KINDS.values()})
+"""The codes that exist, for the API's documentation."""
 
 
 def status_of(error: Exception) -> int:
@@ -133,7 +181,15 @@ def status_of(error: Exception) -> int:
 
 def headers_of(error: Exception) -> dict[str, str]:
     """Return the headers that an error's answer has besides the usual ones."""
-    return {"Retry-After": "1"} if isinstance(error, Overloaded | Asleep) else {}
+    match error:
+        case Overloaded() | Asleep() | AccessUnknown():
+            return {"Retry-After": "1"}
+        case RateExceeded():
+            return {"Retry-After": str(math.ceil(error.seconds))}
+        case Unauthenticated():
+            return {"WWW-Authenticate": 'Bearer realm="rasen", Basic realm="rasen"'}
+        case _:
+            return {}
 
 
 def is_fault(error: Exception) -> bool:

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from rasen_serving.asked import make_asked, note_headers
-from rasen_serving.refusals import BodyTooLarge, CallerGone
+from rasen_serving.refusals import BodyTooLarge, CallerGone, WrongContentType
 
 if TYPE_CHECKING:
     from rasen_serving.service import Service
@@ -31,8 +31,9 @@ async def answer_request(
     error: Exception | None = None
     body = b""
     try:
+        check_encoding(request.headers.get("content-encoding", ""))
         body = await read_body(request, service.settings.max_body_bytes)
-    except (BodyTooLarge, CallerGone) as refusal:
+    except (BodyTooLarge, CallerGone, WrongContentType) as refusal:
         error = refusal
     asked = make_asked(
         noted,
@@ -45,6 +46,18 @@ async def answer_request(
     )
     answer = wire.refuse(error, asked) if error is not None else await service.answer(asked)
     return Response(answer.body, answer.status, answer.headers, media_type=answer.media_type)
+
+
+def check_encoding(content_encoding: str) -> None:
+    """Accept bodies as they are only: a few compressed kilobytes may be gigabytes.
+
+    Raises:
+        WrongContentType: The body is compressed.
+    """
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise WrongContentType(
+            f"the content encoding {content_encoding[:100]!r} is not read here; send the body uncompressed"
+        )
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:

@@ -42,7 +42,7 @@ from rasen_serving.messages import (
 logger = logging.getLogger(__name__)
 
 _FILES = ("model", "example")
-_MORE_FILES = ("profile",)
+_MORE_FILES = ("profile", "onnx")
 """Fetched when the version has them."""
 
 _KEPT_SECONDS = 3600.0
@@ -295,7 +295,7 @@ class Revisions:
             trained_until=model.trained_until,
             published_at=manifest.published_at.isoformat(),
             row_wise=model.qualification.row_wise is True,
-            engine=model.qualification.engine,
+            engines=model.qualification.usable_engines,
         )
 
     def _fetch_file(self, file: FileRecord) -> CachedFile:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rasen.errors import AnswerNotFinite, ModelFailed
+from rasen_serving.access import Access
 from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
@@ -24,7 +25,7 @@ from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled, outputs_of
 from rasen_serving.messages import Situation
 from rasen_serving.prediction_thread import PredictionThread
-from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault
+from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault, status_of
 from rasen_serving.segments import About
 from rasen_serving.wire import Answer, Given
 
@@ -56,6 +57,7 @@ class Pending:
         "columns",
         "done",
         "endpoint",
+        "key_id",
         "live",
         "reason",
         "started",
@@ -71,6 +73,7 @@ class Pending:
         self.arm: Arm | None = None
         self.columns: Columns | None = None
         self.reason = ""
+        self.key_id = ""
         self.answered = False
         self._service = service
 
@@ -92,6 +95,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.access = Access(settings)
         self.versions = Versions()
         self.counts = Counts()
         self.log: PredictionLog | None = None  # a worker's own; the rest is made before the worker is forked
@@ -113,6 +117,20 @@ class Service:
         if self.log is not None:
             self.log.is_open = situation.log_open
 
+    def count_refusal(self, error: Exception) -> None:
+        """Count a request that was refused before it was known what it asks."""
+        self.counts.add(
+            endpoint="",
+            model="",
+            role="",
+            revision=0,
+            status=status_of(error),
+            source="",
+            reason="",
+            rows=0,
+            seconds=0.0,
+        )
+
     def address_of(self, host: str) -> str:
         """Return the caller's address as far as it is to be kept."""
         return host if self.settings.log_addresses else ""
@@ -133,7 +151,13 @@ class Service:
 
         The one way into the model, whichever way the bytes came.
         """
-        self._ask(Pending(self, asked, done))
+        pending = Pending(self, asked, done)
+        try:
+            pending.key_id = self.access.admit(asked.endpoint, asked.authorization)
+        except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
+            pending.finish(error)
+            return
+        self._ask(pending)
 
     def resume(self, endpoint: str) -> None:
         """Go on with the requests that have waited for an endpoint, now that it is live or cannot be."""
@@ -296,13 +320,14 @@ class Service:
             self.log.leave_out(predicted.rows)
             return
         version = arm.loaded.version
+        batch_rows = predicted.batch_rows or predicted.rows
         self.log.add(
             Entry(
                 about=About(
                     endpoint=asked.endpoint,
                     revision=live.revision.number,
                     model=version.run,
-                    engine=arm.loaded.engine.name if source == MODEL else source,
+                    engine=arm.loaded.engines.for_rows(batch_rows).name if source == MODEL else source,
                     variant=arm.role,
                     reason=f"fallback: {fell_back}" if fell_back else pending.reason,
                     source=source,
@@ -313,9 +338,10 @@ class Service:
                 at=pending.arrived,
                 latency_us=round(seconds * 1e6),
                 rows=predicted.rows,
-                batch_rows=predicted.batch_rows or predicted.rows,
+                batch_rows=batch_rows,
                 inputs=inputs_of(asked, predicted.columns, exclude=policy.exclude),
                 outputs=outputs_of(asked, answer, predicted.predictions) if source else b"",
+                key_id=pending.key_id,
                 address=asked.address,
                 traceparent=asked.traceparent,
             )

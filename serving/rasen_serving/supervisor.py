@@ -18,7 +18,9 @@ from rasen.errors import PlatformFailed, StoreError
 from rasen.settings_model import Settings
 from rasen.store import Store, open_store
 from rasen.tracking.keys import replica_key
+from rasen_serving.access_watch import AccessWatch, check_access
 from rasen_serving.admin import Reply, Route, as_json, start_admin
+from rasen_serving.callers import Callers
 from rasen_serving.exposition import CONTENT_TYPE, expose
 from rasen_serving.fleet import Fleet, Nursery, Worker
 from rasen_serving.messages import Drain, Serve, Situation
@@ -55,8 +57,10 @@ class Supervisor:
         """Bind the ports; `nursery` has been started before, to import meanwhile.
 
         Raises:
+            InvalidInput: Everybody could ask from other machines, or tokens could not be checked.
             PlatformFailed: One is in use.
         """
+        check_access(settings)
         self._settings = settings
         self._listener = bind(settings.host, settings.serving_port, setting="RASEN_SERVING_PORT")
         self._admin_listener = bind(settings.host, settings.admin_port, setting="RASEN_ADMIN_PORT")
@@ -72,6 +76,8 @@ class Supervisor:
             Residency(max_bytes=settings.models_max_bytes, eager=settings.eager_endpoints),
             changed=self._tell_situation,
         )
+        self._access = AccessWatch(self._store, settings)
+        self._callers = Callers(keys=[], jwks="", unread="the API keys have not been read yet")
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
         self._stopped_at = 0.0
@@ -139,6 +145,7 @@ class Supervisor:
             if thorough:
                 thorough_at = time.monotonic() + self._settings.reconcile_seconds
             try:
+                await self._look_at_access(thorough=thorough)
                 await self._switching.look(thorough=thorough)
                 if not self._looked.is_set():
                     await self._switching.settled(timeout_seconds=_FIRST_LOOK_SECONDS)
@@ -152,6 +159,13 @@ class Supervisor:
                     await self._hint.wait()
             except TimeoutError:
                 pass
+
+    async def _look_at_access(self, *, thorough: bool) -> None:
+        """Tell the workers who may ask, when it has changed."""
+        callers = await asyncio.to_thread(self._access.look, thorough=thorough)
+        if callers != self._callers:
+            self._callers = callers
+            self._fleet.broadcast(callers)
 
     async def _keep_worker(self) -> None:
         """Keep one worker alive: replace it at once, and ever more slowly when it does not live."""
@@ -179,6 +193,7 @@ class Supervisor:
             return
         self._tell_situation()
         worker.tell(self._situation)
+        worker.tell(self._callers)
         worker.tell(Serve())
         worker.serving = True
         self._tell_situation()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,10 +68,10 @@ class EndpointDetail(View):
     decided_at: str
 
 
-def summarise(versions: Versions) -> EndpointList:
-    """Return the list of endpoints, by name."""
+def summarise(versions: Versions, *, may_ask: Callable[[str], bool]) -> EndpointList:
+    """Return the list of those endpoints that the caller may ask, by name."""
     summaries = []
-    for name in versions.names:
+    for name in filter(may_ask, versions.names):
         live = versions.live.get(name)
         path = f"/endpoints/{name}/predict"
         if live is None:

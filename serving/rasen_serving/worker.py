@@ -26,7 +26,9 @@ from rasen.settings import load_settings
 from rasen.settings_model import Settings
 from rasen_serving.app import create_app
 from rasen_serving.board import Board
-from rasen_serving.fast_lane import fast_lane
+from rasen_serving.callers import Callers
+from rasen_serving.connections import Guard, GuardedProtocol, allow_connections, guarded
+from rasen_serving.fast_lane import FastLaneProtocol
 from rasen_serving.live import load
 from rasen_serving.log import PredictionLog
 from rasen_serving.messages import (
@@ -76,27 +78,30 @@ class Kit:
 
     settings: Settings
     service: Service
+    guard: Guard
     config: uvicorn.Config
 
 
 def make_kit(settings: Settings) -> Kit:
     """Build the app and rehearse a prediction."""
     service = Service(settings)
+    guard = Guard(settings, count=service.count_refusal)
     config = uvicorn.Config(
         create_app(service),
-        http=fast_lane(service) if settings.fast_lane else "httptools",
+        http=guarded(FastLaneProtocol, guard, service=service)
+        if settings.fast_lane
+        else guarded(GuardedProtocol, guard),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=75,
         timeout_graceful_shutdown=_FINISH_SECONDS,
     )
     config.load()
     rehearse()
-    return Kit(settings=settings, service=service, config=config)
+    return Kit(settings=settings, service=service, guard=guard, config=config)
 
 
 class Worker:
@@ -131,7 +136,7 @@ class Worker:
             self._obey(message)
         os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
 
-    def _obey(self, message: Prepare | Switch | Forget | Evict | Serve | Situation) -> None:
+    def _obey(self, message: Prepare | Switch | Forget | Evict | Serve | Situation | Callers) -> None:
         match message:
             case Prepare():
                 task = asyncio.create_task(self._prepare(message.revision))
@@ -152,6 +157,8 @@ class Worker:
                 self._serving.add_done_callback(_end_if_failed)
             case Situation():
                 self._service.accept_situation(message)
+            case Callers():
+                self._service.access.accept(message)
             case _:
                 assert_never(message)
 
@@ -223,6 +230,7 @@ def run_worker(kit: Kit, *, listener: socket.socket, channel: int, board: int, s
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with(supervisor)
     logging.basicConfig(format=f"rasen serve: worker {os.getpid()}: %(message)s", force=True)
+    kit.guard.max_connections = allow_connections(kit.guard.max_connections)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         worker = Worker(kit, listener=listener, channel=socket.socket(fileno=channel), board=Board(board))
         os.close(board)

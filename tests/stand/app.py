@@ -21,7 +21,7 @@ class App:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.service = Service(settings)
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
-        self._asgi = create_app(self.service)
+        self.asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
         self._runner = asyncio.Runner()  # one loop for all calls, as a worker has
         weakref.finalize(self, self._runner.close)
@@ -36,7 +36,7 @@ class App:
         """Send one request."""
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._asgi, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(app=self.asgi, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://serving") as client:
                 return await client.request(method, path, **options)
 

@@ -6,7 +6,7 @@ manifest is signed by this machine's `control` key, the ledger record by its `de
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,7 +77,8 @@ def publish_version(
     metrics: Mapping[str, float] | None = None,
     signer: Signer | None = None,
     change: Callable[[Publication], Publication] | None = None,
-    engine: str = "native",
+    engines: Sequence[str] = (),
+    onnx: bytes | None = None,
     row_wise: bool = True,
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
@@ -121,6 +122,7 @@ def publish_version(
             ("model", "model.cloudpickle", publication.model),
             ("example", "example.json", publication.example),
             ("profile", "profile.json", publication.profile),
+            ("onnx", "model.onnx", onnx),
         )
         if data is not None
     }
@@ -145,7 +147,7 @@ def publish_version(
             target=publication.target,
             trained_until=publication.trained_until,
             description=DESCRIPTION,
-            qualification=Qualification(row_wise=row_wise, engine=engine),
+            qualification=Qualification(row_wise=row_wise, engines=list(engines)),
         ),
         files=list(files.values()),
         published_at=_FIRST + timedelta(minutes=number),

@@ -211,8 +211,10 @@ def _published_model(model: ModelRecord, attempts: dict[str, Attempt | None]) ->
     found = (attempt.result.qualification or {}) if attempt is not None and attempt.result is not None else {}
     written = attempt.result.files if attempt is not None and attempt.result is not None else []
     evaluation = next((file.key for file in written if file.key.endswith("/evaluation.parquet")), None)
+    graph = next((file for file in written if file.key.endswith("/model.onnx")), None)
+    engines = [str(name) for name in found.get("equal_engines", ())]
     return PublishedModel(
-        files=model.files,
+        files=model.files | ({"onnx": graph} if graph is not None and "onnx" in engines else {}),
         schema_=model.schema_,
         target=model.target,
         time=model.time,
@@ -220,7 +222,10 @@ def _published_model(model: ModelRecord, attempts: dict[str, Attempt | None]) ->
         trained_until=model.trained_until,
         description=model.description,
         qualification=Qualification(
-            engine=str(found.get("engine", "native")), evaluation=evaluation, row_wise=found.get("row_wise")
+            engine=str(found.get("engine", "native")),
+            engines=engines,
+            evaluation=evaluation,
+            row_wise=found.get("row_wise"),
         ),
     )
 

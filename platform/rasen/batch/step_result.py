@@ -54,6 +54,7 @@ def write_result(work: Work, ending: Ending, *, seconds: float) -> None:
     for path, name in (
         (work.folder / "output.ipynb", "output.ipynb"),
         (staging / "evaluation.parquet", "evaluation.parquet"),
+        (staging / "model.onnx", "model.onnx"),
         (staging / "qualification.json", "qualification.json"),
         (work.folder / "log.txt", "log.txt"),
     ):

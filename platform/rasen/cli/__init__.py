@@ -18,6 +18,7 @@ from rasen.cli import (
     compare,
     demo,
     deployments,
+    keys,
     logs,
     notebook,
     register,
@@ -45,7 +46,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, tables, up, demo),
+        *(deployments, rollout, keys, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -2,7 +2,8 @@
 
 A converter is made once for each column of a loaded model and then called for every batch of requests: it checks
 the values' types by their set, which costs a tenth of looking at each, and names the first offender only when
-there is one.
+there is one. Numbers may also come as a NumPy array, from a decoder that never made Python objects of them: then one
+look at the dtype judges all of them, and NaN is the null of a nullable column of fractions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from typing_extensions import TypeIs
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
@@ -21,12 +24,15 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-# Any: values as JSON gave them, checked by each converter; and pandas has no common type for a column's array.
-Values = Sequence[Any]
+# Any: values as JSON gave them, or an array of them, checked by each converter; and pandas has no common type for a
+# column's array.
+Values: TypeAlias = "Sequence[Any] | np.ndarray"
 Converter = Callable[[Values], Any]
 
 NUMPY_DTYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"}
 NUMPY_DTYPES |= {"float16", "float32", "float64"}
+KINDS = {ColumnType.BOOL: "b", ColumnType.INT64: "iu", ColumnType.FLOAT64: "iuf"}
+"""NumPy's letters for the arrays that a column may come as."""
 
 
 def is_category(column: Column) -> bool:
@@ -35,7 +41,7 @@ def is_category(column: Column) -> bool:
 
 
 def converter(column: Column) -> Converter:
-    """Return the function that turns a list of JSON values into the array of this column."""
+    """Return the function that turns a list of JSON values, or an array of numbers, into the array of this column."""
     if is_category(column):
         return _category_converter(column)
     match column.type:
@@ -61,15 +67,31 @@ def check_values(column: Column, values: Values) -> None:
     Raises:
         InvalidInput: One is not; the message names the first.
     """
+    if is_array(values) and column.type in KINDS:
+        converter(column)(values)
+        return
     match column.type:
         case ColumnType.BOOL:
             _check(column, values, {bool}, "true or false")
         case ColumnType.INT64:
             _check(column, values, {int}, "a whole number")
         case ColumnType.STRING:
-            _check(column, values, {str}, "text")
+            _check(column, as_list(values), {str}, "text")
         case _:
             converter(column)(values)
+
+
+def is_array(values: Values) -> TypeIs[np.ndarray]:
+    """Return whether values came as a NumPy array; asked of every column, so it imports nothing."""
+    return hasattr(values, "dtype")
+
+
+def as_list(values: Values) -> Sequence[Any]:  # Any: JSON values
+    """Return values as Python objects: what has no use for an array does not have to know of any."""
+    if is_array(values):
+        listed: list[Any] = values.tolist()  # Any: JSON values
+        return listed
+    return values
 
 
 def _check(column: Column, values: Values, allowed: set[type], expected: str) -> None:
@@ -95,6 +117,10 @@ def _number_converter(column: Column, allowed: set[type], expected: str) -> Conv
     is_float = column.type is ColumnType.FLOAT64
 
     def convert(values: Values) -> Any:  # Any: a NumPy array or a masked pandas array
+        if is_array(values):
+            if values.dtype.kind in KINDS[column.type] and values.ndim == 1:
+                return _convert_array(column, values, dtype, masked=masked)
+            values = values.tolist()  # objects, or not what the column is: judged one by one
         _check(column, values, allowed, expected)
         try:
             if masked:
@@ -111,6 +137,44 @@ def _number_converter(column: Column, allowed: set[type], expected: str) -> Conv
         return array
 
     return convert
+
+
+def _convert_array(column: Column, values: np.ndarray, dtype: Any, *, masked: bool) -> Any:
+    """Do for numbers that are an array already what their list would get. Any: as in `_number_converter`."""
+    import numpy as np
+    import pandas as pd
+
+    match column.type:
+        case ColumnType.FLOAT64:
+            _check_doubles(column, values)
+        case ColumnType.INT64:
+            limits = np.iinfo(dtype.lower())
+            if values.dtype != dtype and values.size:
+                low, high = int(values.min()), int(values.max())
+                if low < limits.min or high > limits.max:
+                    raise InvalidInput(f"column {column.name!r}: a value does not fit into {dtype}")
+        case _:
+            pass
+    if masked:
+        return pd.array(values, dtype=dtype)
+    with np.errstate(over="ignore"):  # as for lists: refused by what follows
+        array = values.astype(dtype, copy=False)
+    if array.dtype.kind == "f" and array.dtype.itemsize < values.dtype.itemsize:
+        _check_doubles(column, array, given=values)
+    return array
+
+
+def _check_doubles(column: Column, array: np.ndarray, *, given: np.ndarray | None = None) -> None:
+    """Refuse infinity, and NaN where there may be no null; `given` is what the array was made from."""
+    import numpy as np
+
+    if np.isfinite(array).all():
+        return
+    wrong = np.isinf(array) if column.nullable else ~np.isfinite(array)
+    if wrong.any():
+        row = int(wrong.argmax())
+        problem = f"{(array if given is None else given)[row].item()!r} is not a finite number"
+        raise InvalidInput(f"column {column.name!r}, row {row}: {problem}")
 
 
 def _check_finite(column: Column, values: Values, array: np.ndarray) -> None:
@@ -135,6 +199,7 @@ def _text_converter(column: Column) -> Converter:
     )
 
     def convert(values: Values) -> Any:  # Any: a Series or a pandas string array
+        values = as_list(values)
         _check(column, values, {str}, "text")
         if target is None:
             return pd.Series(values, dtype=object)  # from a bare array pandas would infer `str`
@@ -159,6 +224,7 @@ def _category_converter(column: Column) -> Converter:
     codes = {value: code for code, value in enumerate(categories)}
 
     def convert(values: Values) -> Any:  # Any: see Values
+        values = as_list(values)
         _check(column, values, {allowed}, expected)
         # An unseen category is missing to pandas: the same as the model met in training, and no error.
         return pd.Categorical.from_codes([codes.get(value, -1) for value in values], dtype=dtype)
@@ -183,7 +249,7 @@ def _date_converter(column: Column) -> Converter:
         raise InvalidInput(f"column {column.name!r}, row {row}: {value!r} is not a date like '2013-01-31'")
 
     def convert(values: Values) -> np.ndarray:
-        return np.array([parse(row, value) for row, value in enumerate(values)], dtype=dtype)
+        return np.array([parse(row, value) for row, value in enumerate(as_list(values))], dtype=dtype)
 
     return convert
 
@@ -210,7 +276,8 @@ def _timestamp_converter(column: Column) -> Converter:
         )
 
     def convert(values: Values) -> Any:  # Any: pandas' array of instants has no public constructor
-        instants = np.array([parse(row, value) for row, value in enumerate(values)], dtype="datetime64[us]")
+        parsed = [parse(row, value) for row, value in enumerate(as_list(values))]
+        instants = np.array(parsed, dtype="datetime64[us]")
         index = pd.DatetimeIndex(instants).tz_localize("UTC").as_unit(unit)  # type: ignore[arg-type]  # a unit by its dtype's name
         return index.array if zone == "UTC" else index.tz_convert(zone).array
 

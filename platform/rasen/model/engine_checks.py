@@ -3,7 +3,8 @@
 A converted model may differ silently: a scaler in float32 sent 50 of 5,000 rows to the other side of a threshold of a
 tree, and moved their answers by up to 0.35. So the rows that are compared are real ones, rows with one value moved to
 the edge of what the column has seen, and, for trees, rows that stand on a threshold or next to it. Any difference
-beyond the last bits, any answer where the model fails, and the engine is not used.
+beyond the last bits, any answer where the model fails, and the engine is not used. Rows that the model itself refuses
+are taken out of their batch, so that one of them does not hide the others.
 """
 
 from __future__ import annotations
@@ -18,12 +19,17 @@ from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.engines import Engine, NativeEngine
 from rasen.model.predictions import Predictions, difference
 from rasen.model.schema import Column, ModelSchema
+from rasen.model.threshold_rows import threshold_rows
 
 Values = dict[str, list[Any]]  # Any: JSON values
 
 _REAL_ROWS = 5000
 _EDGE_ROWS = 2000
+_ODD_ROWS = 200
 _THRESHOLD_ROWS = 2000
+_SINGLE_ROWS = 20
+_FEW_ROWS = 30  # ONNX Runtime has a way of its own for one row, for few, and for many
+_MOST_REFUSALS = 100
 UNSEEN = "(unseen)"
 
 
@@ -41,44 +47,65 @@ def compare_engine(
     Returns:
         Where they differ, `None` when nowhere; and on how many rows they were compared.
     """
-    native = NativeEngine(model, schema)
+    comparison = _Comparison(NativeEngine(model, schema), engine)
+    for part in _parts({name: list(values[:_REAL_ROWS]) for name, values in rows.items()}, model, schema):
+        found = comparison.compare(part)
+        if found is not None:
+            return found, comparison.compared
+    if not comparison.compared:
+        return "the model answers none of the rows to compare on", 0
+    return None, comparison.compared
+
+
+def _parts(real: Values, model: object, schema: ModelSchema) -> Iterator[Values]:
     chooser = random.Random(0)  # noqa: S311  # the same rows each time
-    real: Values = {name: list(values[:_REAL_ROWS]) for name, values in rows.items()}
-    compared = 0
-    for part in (
-        real,
-        _moved(real, schema, chooser),
-        _on_thresholds(real, model, schema, chooser),
-    ):
-        count = len(next(iter(part.values())))
+    yield real
+    yield _moved(real, schema, chooser)
+    yield _odd(real, schema, chooser)
+    yield threshold_rows(real, model, schema, chooser, count=_THRESHOLD_ROWS)
+    yield {name: values[:_FEW_ROWS] for name, values in real.items()}
+    yield from _single_rows(real, schema)
+
+
+class _Comparison:
+    """Compares rows, and counts those that the model answered."""
+
+    def __init__(self, native: Engine, engine: Engine) -> None:
+        self._native = native
+        self._engine = engine
+        self._refusals = 0
+        self.compared = 0
+
+    def compare(self, rows: Values) -> str | None:
+        """Return where the engines differ on these rows."""
+        count = len(next(iter(rows.values())))
         if not count:
-            continue
-        found = _difference(native, engine, part)
-        compared += count
-        if found is not None:
-            return found, compared
-    for row in _single_rows(real, schema):
-        compared += 1
-        found = _difference(native, engine, row)
-        if found is not None:
-            return found, compared
-    return None, compared
-
-
-def _difference(native: Engine, engine: Engine, rows: Values) -> str | None:
-    expected, given = _ask(native, rows), _ask(engine, rows)
-    if isinstance(expected, Exception) or isinstance(given, Exception):
-        if type(expected) is type(given):
             return None
-        told = [
-            f"{type(one).__name__}" if isinstance(one, Exception) else "an answer"
-            for one in (expected, given)
-        ]
-        return f"{told[1]} where the model has {told[0]}, for {_first(rows)}"
-    found = difference(expected, given)
-    if found is None:
-        return None
-    return f"{found} ({_first(rows)} is the first of the rows)"
+        expected, given = _ask(self._native, rows), _ask(self._engine, rows)
+        if isinstance(expected, Exception):
+            self._refusals += 1
+            if count > 1 and self._refusals < _MOST_REFUSALS:
+                half = count // 2
+                first, second = (
+                    {name: values[part] for name, values in rows.items()}
+                    for part in (slice(half), slice(half, None))
+                )
+                return self.compare(first) or self.compare(second)
+            if count > 1 or any(
+                isinstance(expected, kind) and isinstance(given, kind) for kind in (InvalidInput, ModelFailed)
+            ):
+                return None
+        else:
+            self.compared += count
+        if isinstance(expected, Exception) or isinstance(given, Exception):
+            told = [
+                type(one).__name__ if isinstance(one, Exception) else "an answer" for one in (expected, given)
+            ]
+            return f"{told[1]} where the model has {told[0]}, for {_first(rows)}"
+        found = difference(expected, given)
+        if found is None:
+            return None
+        return f"{found} ({_first(rows)} is the first of the rows)"
 
 
 def _ask(engine: Engine, rows: Values) -> Predictions | Exception:
@@ -115,40 +142,31 @@ def _edges(column: Column, values: Sequence[Any]) -> Iterator[Any]:  # Any: JSON
         yield from (high + 1, 2 * high + 1)
 
 
-def _on_thresholds(real: Values, model: object, schema: ModelSchema, chooser: random.Random) -> Values:
-    """Return real rows with one value each on a threshold of the model's trees, or the next number on either side."""
-    thresholds = _thresholds(model, schema)
-    nothing: Values = {name: [] for name in real}
-    if not thresholds:
-        return nothing
-    import numpy as np
-
+def _odd(real: Values, schema: ModelSchema, chooser: random.Random) -> Values:
+    """Return real rows with one value each that is missing, or a text that nobody has seen: what models may refuse."""
+    choices = [
+        (column.name, value)
+        for column in schema.inputs
+        for value in ([None] if column.nullable else [])
+        + (_texts(column) if column.type is ColumnType.STRING else [])
+    ]
     count = len(next(iter(real.values())))
-    chosen = [chooser.randrange(count) for _ in range(_THRESHOLD_ROWS)]
-    rows: Values = {name: [values[row] for row in chosen] for name, values in real.items()}
+    chosen = [chooser.randrange(count) for _ in range(_ODD_ROWS if choices else 0)]
+    odd: Values = {name: [values[row] for row in chosen] for name, values in real.items()}
     for row in range(len(chosen)):
-        name, value = chooser.choice(thresholds)
-        way = chooser.choice((-np.inf, 0.0, np.inf))
-        at = np.float32(value)
-        rows[name][row] = float(at if way == 0.0 else np.nextafter(at, np.float32(way)))
-    return rows
+        name, value = chooser.choice(choices)
+        odd[name][row] = value
+    return odd
 
 
-def _thresholds(model: object, schema: ModelSchema) -> list[tuple[str, float]]:
-    """Return column and value of the splits of XGBoost's trees on columns of fractions."""
-    get_booster: Any = getattr(model, "get_booster", None)  # Any: of an optional library
-    if get_booster is None:
-        return []
-    fractions = {column.name for column in schema.inputs if column.type is ColumnType.FLOAT64}
-    splits: Any = get_booster().trees_to_dataframe()  # Any: as above
-    splits = splits[splits["Feature"].isin(fractions)].drop_duplicates(["Feature", "Split"])
-    return list(zip(splits["Feature"].tolist(), splits["Split"].tolist(), strict=True))
+def _texts(column: Column) -> list[Any]:  # Any: JSON values
+    return [UNSEEN, "", *(value for value in column.categories or ())]
 
 
 def _single_rows(real: Values, schema: ModelSchema) -> Iterator[Values]:
     """Yield single rows: real ones, and such as only one column makes unusual."""
     count = len(next(iter(real.values())))
-    for row in range(min(count, 20)):
+    for row in range(min(count, _SINGLE_ROWS)):
         yield {name: [values[row]] for name, values in real.items()}
     first: Values = {name: values[:1] for name, values in real.items()}
     for column in schema.inputs:

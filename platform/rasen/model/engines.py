@@ -6,20 +6,28 @@ nothing of the kind is its affair.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from rasen.errors import ModelFailed
+from rasen.data.columns import ColumnType
+from rasen.errors import InvalidInput, ModelFailed
+from rasen.model.conversion import Values, as_list
 from rasen.model.frames import FrameBuilder
-from rasen.model.predictions import Predictions, predict
+from rasen.model.predictions import Predictions, difference, predict
 from rasen.model.schema import ModelSchema
 
-Columns = Mapping[str, Sequence[object]]
+logger = logging.getLogger(__name__)
 
-_FEW_ROWS = 1
-_MANY_ROWS = 1000
-_REPEATS = 3
+Columns = Mapping[str, Values]
+
+_MEASURED_ROWS = (1, 10, 100, 1000)
+_SIZE_SECONDS = 0.02  # for so long one size is measured again
+_REPEATS = 5
+_NOT_COMPILED = 1.2  # what a call outside the event loop costs more
 _SLOW_SECONDS = 0.05
 _QUICK_SECONDS = 0.002
 _QUICK_REPEATS = 20
@@ -58,75 +66,249 @@ class NativeEngine:
         return predict(self._model, self._builder.build(columns), self._output)
 
 
-def make_engines(model: object, schema: ModelSchema) -> list[Engine]:
-    """Return what could execute a model besides the model itself; whether it answers the same is to be found out."""
+def make_engines(model: object, schema: ModelSchema, *, onnx: bytes | None = None) -> list[Engine]:
+    """Return what could execute a model besides the model itself; whether it answers the same is to be found out.
+
+    Args:
+        model: What was published.
+        schema: Its contract.
+        onnx: The graph that it was converted to, if it was.
+
+    Raises:
+        ModelFailed: The graph cannot be executed.
+    """
     from rasen.model.folded_engine import make_folded_engine
+    from rasen.model.onnx_engine import make_onnx_engine
     from rasen.model.xgboost_engine import make_xgboost_engine
 
-    made = [make_folded_engine(model, schema), make_xgboost_engine(model, schema)]
+    made: list[Engine | None] = [make_folded_engine(model, schema), make_xgboost_engine(model, schema)]
+    if onnx is not None:
+        made.append(make_onnx_engine(onnx, schema))
     return [engine for engine in made if engine is not None]
 
 
-def choose_engine(name: str, model: object, schema: ModelSchema) -> Engine:
-    """Return the engine that the qualification found equal, or the model itself when it cannot be made here."""
-    found = [engine for engine in make_engines(model, schema) if engine.name == name]
-    return found[0] if found else NativeEngine(model, schema)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engines:
+    """The engines of one loaded model, and which of them is the quickest for how many rows.
 
-
-def fit_quick_rows(engine: Engine, example: Columns, *, most: int) -> int:
-    """Return for how many rows, at most `most`, an event loop may wait; 0 when it may not wait for this engine at all.
-
-    It may for a compiled one, and for so many rows as were measured to take less than 2 ms at worst.
+    Args:
+        names: The engines that are in use, the one for the fewest rows first.
+        batch_rows: How many rows a batch should have at most.
+        quick_rows: For how many rows an event loop may wait; 0 when for none.
     """
-    rows = most
-    while engine.quick and rows >= 1:
-        if _is_quick(engine, example, rows):
-            return rows
-        rows //= 2
-    return 0
+
+    names: tuple[str, ...]
+    batch_rows: int
+    quick_rows: int
+    _begins: list[int]  # from how many rows each is the quickest
+    _chosen: list[Engine]
+
+    def for_rows(self, rows: int) -> Engine:
+        """Return the engine for a batch of so many rows."""
+        return self._chosen[bisect_right(self._begins, rows) - 1]
+
+    def predict(self, columns: Columns) -> Predictions:
+        """Predict the rows of `columns` with the engine that is the quickest for their number.
+
+        Raises:
+            InvalidInput: A value is not of its column's type.
+            ModelFailed: The model raised, or its answer does not fit its schema.
+        """
+        return self.for_rows(len(next(iter(columns.values())))).predict(columns)
 
 
-def _is_quick(engine: Engine, example: Columns, rows: int) -> bool:
-    columns = _repeat(example, rows)
-    engine.predict(columns)  # the first call may build something
-    return max(_timed(engine, columns) for _ in range(_QUICK_REPEATS)) < _QUICK_SECONDS
+def only_native(model: object, schema: ModelSchema) -> Engines:
+    """Return the model itself as its only engine, unmeasured, for one that is not to be executed to find out."""
+    native = NativeEngine(model, schema)
+    return Engines(names=(native.name,), batch_rows=0, quick_rows=0, _begins=[0], _chosen=[native])
 
 
-def fit_batch_rows(engine: Engine, example: Columns) -> int:
+def choose_engines(
+    names: Collection[str],
+    model: object,
+    schema: ModelSchema,
+    *,
+    onnx: bytes | None = None,
+    example: Columns,
+    answers: Predictions | None = None,
+) -> Engines:
+    """Measure the engines that may execute a model, each for some tens of milliseconds.
+
+    What cannot be made here, or answers the example otherwise, is left out with a warning: the libraries may be of
+    other versions than where the engines were compared with the model.
+
+    Args:
+        names: Those that the qualification found equal.
+        model: The model itself, which may always execute.
+        schema: Its contract.
+        onnx: The graph that it was converted to, its digest checked.
+        example: Rows that the model answers: one list of JSON values a column.
+        answers: What it answers to them, if that is to be checked.
+    """
+    allowed = [*_allowed(names, model, schema, onnx, example, answers), NativeEngine(model, schema)]
+    sample = _vary(example, schema)
+    # Nobody knows what a model itself makes of other values than it was published with.
+    costs = [_measure(engine, sample if engine.quick else example) for engine in allowed]
+    begins, chosen = _quickest(allowed, costs)
+    most = _fit_batch_rows(costs[allowed.index(chosen[-1])])
+    # Up to where the first engine begins that is not compiled, the event loop may wait.
+    compiled = [begin - 1 for begin, engine in zip(begins, chosen, strict=True) if not engine.quick]
+    quick_rows = _fit_quick_rows(begins, chosen, sample, most=min([most, *compiled]))
+    return Engines(
+        names=tuple(dict.fromkeys(engine.name for engine in chosen)),
+        batch_rows=quick_rows or most,  # the loop's turn is dearer than what a larger batch would save
+        quick_rows=quick_rows,
+        _begins=begins,
+        _chosen=chosen,
+    )
+
+
+def _allowed(
+    names: Collection[str],
+    model: object,
+    schema: ModelSchema,
+    onnx: bytes | None,
+    example: Columns,
+    answers: Predictions | None,
+) -> list[Engine]:
+    if not names:
+        return []
+    try:
+        made = make_engines(model, schema, onnx=onnx if "onnx" in names else None)
+    except ModelFailed as error:  # another version of ONNX Runtime than the one that it was compared with
+        logger.warning("the converted model is not used: %s", error)
+        made = make_engines(model, schema)
+    return [
+        engine
+        for engine in made
+        if engine.name in names and (answers is None or _agrees(engine, example, answers))
+    ]
+
+
+def _agrees(engine: Engine, example: Columns, answers: Predictions) -> bool:
+    try:
+        differs = difference(engine.predict(example), answers)
+    except (ModelFailed, InvalidInput) as error:
+        differs = str(error)
+    if differs is not None:
+        logger.warning(
+            "the engine %r is not used: it answers the published example otherwise: %s", engine.name, differs
+        )
+    return differs is None
+
+
+def _quickest(engines: Sequence[Engine], costs: Sequence[Sequence[float]]) -> tuple[list[int], list[Engine]]:
+    """Return from how many rows on which engine costs least, between the measured sizes by interpolation."""
+    import numpy as np
+
+    sizes = np.unique(np.geomspace(_MEASURED_ROWS[0], _MEASURED_ROWS[-1], 40).round()).astype(int)
+    measured = np.log(_MEASURED_ROWS)
+    each = [
+        np.interp(np.log(sizes), measured, np.log(cost)) + (0.0 if engine.quick else np.log(_NOT_COMPILED))
+        for engine, cost in zip(engines, costs, strict=True)
+    ]
+    begins: list[int] = []
+    chosen: list[Engine] = []
+    for size, best in zip(sizes.tolist(), np.argmin(each, axis=0).tolist(), strict=True):
+        if not chosen or chosen[-1] is not engines[best]:
+            begins.append(size if chosen else 0)
+            chosen.append(engines[best])
+    return begins, chosen
+
+
+def _measure(engine: Engine, sample: Columns) -> list[float]:
+    """Return how many seconds a call takes for each of the measured numbers of rows, at best.
+
+    After a size that is slow, or that fails, more rows are taken to cost as much each.
+    """
+    costs: list[float] = []
+    for size, rows in enumerate(_MEASURED_ROWS):
+        if costs and costs[-1] > _SLOW_SECONDS:
+            costs.append(costs[-1] * rows / _MEASURED_ROWS[size - 1])
+            continue
+        try:
+            costs.append(_seconds(engine, take_rows(sample, rows)))
+        except ModelFailed:  # it answered its example, so this is a matter of its mood
+            costs.append(2 * _SLOW_SECONDS)
+    return costs
+
+
+def _seconds(engine: Engine, columns: Columns) -> float:
+    found = [_timed(engine, columns)]  # the first call may build something, and counts only if it has to
+    spent = found[0]
+    while spent < _SIZE_SECONDS and len(found) <= _REPEATS:
+        found.append(_timed(engine, columns))
+        spent += found[-1]
+    return min(found)
+
+
+def _timed(engine: Engine, columns: Columns) -> float:
+    """Return how long a call takes: of a compiled engine, which never waits, what it uses of the processor.
+
+    So the choice does not depend on who else is busy here while a model is loaded, such as the one that it replaces.
+    """
+    clock = time.thread_time if engine.quick else time.perf_counter
+    begun = clock()
+    engine.predict(columns)
+    return clock() - begun
+
+
+def _fit_batch_rows(costs: Sequence[float]) -> int:
     """Return how many rows a batch should have at most, from the measured cost a + b·n of a call of n rows.
 
     Up to there the rows of others cost a request less than they save; beyond, everybody only waits longer.
     """
     least, most = _BATCH_ROWS
-    try:
-        few = _seconds(engine, example, _FEW_ROWS)
-        if few > _SLOW_SECONDS:
-            return least
-        many = _seconds(engine, example, _MANY_ROWS)
-    except ModelFailed:  # it answered its example, so this is a matter of its mood, not of its rows
+    few, many = costs[0], costs[-1]
+    growing = (many - few) / (_MEASURED_ROWS[-1] - _MEASURED_ROWS[0])
+    if few > _SLOW_SECONDS:
         return least
-    growing = (many - few) / (_MANY_ROWS - _FEW_ROWS)
     if growing <= 0:
         return most
     return int(min(most, max(least, _SHARE * few / growing)))
 
 
-def _seconds(engine: Engine, example: Columns, rows: int) -> float:
-    """Return how long a call of so many rows takes, at best."""
-    columns = _repeat(example, rows)
-    found = []
-    for _ in range(_REPEATS):
-        found.append(_timed(engine, columns))
-        if found[-1] > _SLOW_SECONDS:
-            break
-    return min(found)
+def _fit_quick_rows(begins: Sequence[int], chosen: Sequence[Engine], sample: Columns, *, most: int) -> int:
+    """Return for how many rows, at most `most`, an event loop may wait: for so many as take less than 2 ms at worst."""
+    rows = most
+    while rows >= 1:
+        if _is_quick(chosen[bisect_right(begins, rows) - 1], take_rows(sample, rows)):
+            return rows
+        rows //= 2
+    return 0
 
 
-def _timed(engine: Engine, columns: Columns) -> float:
-    begun = time.perf_counter()
-    engine.predict(columns)
-    return time.perf_counter() - begun
+def _is_quick(engine: Engine, columns: Columns) -> bool:
+    try:
+        engine.predict(columns)  # the first call may build something
+        return all(_timed(engine, columns) < _QUICK_SECONDS for _ in range(_QUICK_REPEATS))
+    except ModelFailed:
+        return False
 
 
-def _repeat(example: Columns, rows: int) -> Columns:
-    return {name: (list(values) * (rows // len(values) + 1))[:rows] for name, values in example.items()}
+def take_rows(columns: Columns, rows: int) -> Columns:
+    """Return so many rows, from the beginning again when there are fewer."""
+    return {name: _repeat(as_list(values), rows) for name, values in columns.items()}
+
+
+def _repeat(values: Sequence[object], rows: int) -> list[object]:
+    return (list(values) * (rows // len(values) + 1))[:rows]
+
+
+def _vary(example: Columns, schema: ModelSchema) -> Columns:
+    """Return a thousand rows like those of the example, with other fractions in them.
+
+    A processor learns the way of one row through a forest, so that the same rows again and again would make the
+    engines look quicker than they are, and not all alike.
+    """
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    varied = dict(take_rows(example, _MEASURED_ROWS[-1]))
+    for column in schema.inputs:
+        numbers = [value for value in example[column.name] if isinstance(value, float)]
+        if column.type is not ColumnType.FLOAT64 or not numbers:
+            continue
+        spread = float(np.std(numbers)) or abs(numbers[0]) / 2 or 1.0
+        varied[column.name] = random.normal(float(np.mean(numbers)), spread, _MEASURED_ROWS[-1]).tolist()
+    return varied

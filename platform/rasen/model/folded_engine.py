@@ -8,11 +8,12 @@ the comparison with the model itself (`engine_checks.py`) decides whether that e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rasen.model.conversion import NUMPY_DTYPES, check_values, converter, is_category
+from rasen.model.conversion import NUMPY_DTYPES, Values, as_list, check_values, converter, is_category
+from rasen.model.matrices import MatrixBuilder
 from rasen.model.predictions import Predictions, normalise
 from rasen.model.schema import Column, ModelSchema
 
@@ -54,7 +55,7 @@ class FoldedEngine:
         by_name = {column.name: column for column in schema.inputs}
         self._first = schema.names[0]
         self._constant = terms.constant
-        self._numbers = [(name, converter(by_name[name])) for name in terms.slopes]
+        self._numbers = MatrixBuilder([by_name[name] for name in terms.slopes])
         self._slopes = np.array(list(terms.slopes.values())).reshape(len(terms.slopes), len(terms.constant))
         self._categories = [
             (by_name[name], self._codes(table), self._weights(table)) for name, table in terms.tables.items()
@@ -67,24 +68,22 @@ class FoldedEngine:
         self._classes = classes
         self._output = schema.output
 
-    def predict(self, columns: Mapping[str, Sequence[object]]) -> Predictions:
+    def predict(self, columns: Mapping[str, Values]) -> Predictions:
         """Predict the rows of `columns`."""
         import numpy as np
 
         rows = len(columns[self._first])
         scores = np.empty((rows, len(self._constant)))
         scores[:] = self._constant
-        if self._numbers:
-            matrix = np.empty((rows, len(self._numbers)))
-            for position, (name, convert) in enumerate(self._numbers):
-                matrix[:, position] = convert(columns[name])
+        if len(self._slopes):
+            numbers = self._numbers.build(columns, rows)
             with np.errstate(over="ignore", invalid="ignore"):  # what is no number is refused below
-                scores += matrix @ self._slopes
+                scores += numbers.T @ self._slopes
         for column, codes, weights in self._categories:
             values = columns[column.name]
             check_values(column, values)
             last = len(codes)  # the row of zeros: a category that was not seen in training
-            scores += weights[[codes.get(value, last) for value in values]]
+            scores += weights[[codes.get(value, last) for value in as_list(values)]]
         for name, convert in self._unused:
             convert(columns[name])  # refused here as everywhere, though it makes no difference to the answer
         if self._classes is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
-from rasen.model.conversion import NUMPY_DTYPES, converter, is_category, json_values
+from rasen.model.conversion import NUMPY_DTYPES, Values, converter, is_array, is_category, json_values
 from rasen.model.dtypes import classify
 from rasen.model.schema import Column, ModelSchema
 
@@ -36,10 +36,11 @@ class FrameBuilder:
         dtypes = {column.dtype for column in schema.inputs}
         self._block_dtype = dtypes.pop() if len(dtypes) == 1 and dtypes <= NUMPY_DTYPES else None
 
-    def build(self, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    def build(self, columns: Mapping[str, Values]) -> pd.DataFrame:
         """Build the DataFrame from one list of JSON values a column; `date` and `datetime` objects will do too.
 
-        A nullable column that is missing is all null.
+        A nullable column that is missing is all null. Numbers may be an array each; the frame is never a view of it,
+        because a model may write into its frame, and the array is what is logged.
 
         Raises:
             InvalidInput: A column is missing or unknown, lengths differ, or a value is not of its column's type.
@@ -59,10 +60,14 @@ class FrameBuilder:
             for position, (name, convert) in enumerate(zip(names, self._converters, strict=True)):
                 block[position] = convert(columns[name])
             return pd.DataFrame(block.T, columns=self._index, copy=False)
-        arrays = {name: convert(columns[name]) for name, convert in zip(names, self._converters, strict=True)}
+        arrays = {}
+        for name, convert in zip(names, self._converters, strict=True):
+            given = columns[name]
+            array = convert(given)
+            arrays[name] = given.copy() if is_array(given) and array is given else array
         return pd.DataFrame(arrays, index=pd.RangeIndex(rows), copy=False)
 
-    def _completed(self, columns: Mapping[str, Sequence[object]]) -> Mapping[str, Sequence[object]]:
+    def _completed(self, columns: Mapping[str, Values]) -> Mapping[str, Values]:
         wanted = ", ".join(self.schema.names)
         unknown = [name for name in columns if name not in self._names]
         if unknown:
@@ -77,7 +82,7 @@ class FrameBuilder:
         return completed
 
 
-def to_frame(schema: ModelSchema, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+def to_frame(schema: ModelSchema, columns: Mapping[str, Values]) -> pd.DataFrame:
     """Build one DataFrame; who builds many keeps a `FrameBuilder`."""
     return FrameBuilder(schema).build(columns)
 

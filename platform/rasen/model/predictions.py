@@ -72,6 +72,10 @@ def normalise(answer: object, *, rows: int, output: Output | None = None) -> Pre
     Raises:
         ModelFailed: The answer has the wrong length, shape or type, or a value is missing or not finite.
     """
+    if output is not None and output.type is not None:
+        plain = _plain(answer, rows, output.type)
+        if plain is not None:
+            return plain
     import pandas as pd
 
     if isinstance(answer, pd.DataFrame):
@@ -163,6 +167,24 @@ def concatenate(parts: list[Predictions]) -> Predictions:
         columns = [part for part in parts if isinstance(part, dict)]
         return {name: np.concatenate([part[name] for part in columns]) for name in first}
     return np.concatenate([part for part in parts if not isinstance(part, dict)])
+
+
+def _plain(answer: object, rows: int, expected: ColumnType) -> np.ndarray | None:
+    """Return an array that is as it should be; pandas would cost a compiled model more than its prediction."""
+    import numpy as np
+
+    if type(answer) is not np.ndarray or answer.shape != (rows,):
+        return None
+    match answer.dtype.kind:
+        case "f":
+            usable = expected is ColumnType.FLOAT64 and bool(np.isfinite(answer).all())
+        case "U":
+            usable = expected is ColumnType.STRING
+        case "O":
+            usable = expected is ColumnType.STRING and set(map(type, answer.tolist())) == {str}
+        case kind:
+            usable = _PLAIN.get(kind) is expected
+    return answer.astype(_CANONICAL[expected], copy=False) if usable else None
 
 
 def _columns(answer: pd.DataFrame, rows: int, output: Output | None) -> dict[str, np.ndarray]:

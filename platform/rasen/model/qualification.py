@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput, ModelFailed, RasenError
 from rasen.model.engine_checks import compare_engine
-from rasen.model.engines import choose_engine, make_engines
+from rasen.model.engines import Engine, NativeEngine, choose_engines, make_engines
 from rasen.model.frames import FrameBuilder, conform, to_values
 from rasen.model.loading import LoadedModel, assemble, check_digest
 from rasen.model.metrics import DIRECTIONS, PROFILE_PREFIX, compute
+from rasen.model.onnx_conversion import NotConverted, convert_to_onnx
+from rasen.model.onnx_engine import OnnxEngine
 from rasen.model.predictions import Predictions, concatenate, difference, normalise, predict, take
 from rasen.tracking.records import FileRecord
 from rasen.versions import serving_versions
@@ -55,6 +57,7 @@ class _Report:
     findings: list[str] = field(default_factory=list)
     row_wise: bool | None = None
     engine: str = "native"
+    equal_engines: list[str] = field(default_factory=list)
     engines: dict[str, str] = field(default_factory=dict)
     latency_ms: dict[str, float] = field(default_factory=dict)
     evaluation_rows: int | None = None
@@ -72,6 +75,7 @@ class _Report:
             "reason": reason,
             "findings": self.findings,
             "engine": self.engine,
+            "equal_engines": self.equal_engines,
             "engines": self.engines,
             "row_wise": self.row_wise,
             "latency_ms": self.latency_ms,
@@ -126,8 +130,10 @@ def qualify(inputs: Path, staging: Path, report: _Report) -> None:
     _try_edge_rows(loaded, values, report)
     evaluation = _read_evaluation(inputs, files)
     _check_row_wise(loaded, evaluation, report)
-    _choose_engine(loaded, values, evaluation, report)
-    _measure_latency(loaded, values, report)
+    graph = _compare_engines(loaded, values, evaluation, report)
+    if graph is not None:
+        (staging / "model.onnx").write_bytes(graph)
+    _measure_latency(loaded, values, graph, report)
     if evaluation is not None:
         _evaluate(loaded, evaluation, described, staging, report)
 
@@ -189,29 +195,64 @@ def _check_row_wise(loaded: LoadedModel, evaluation: pd.DataFrame | None, report
         report.findings.append(f"a row alone and in a batch gets different answers: {differs}")
 
 
-def _choose_engine(
+def _compare_engines(
     loaded: LoadedModel, values: dict[str, list[object]], evaluation: pd.DataFrame | None, report: _Report
-) -> None:
-    """Compare what could execute the model faster with the model itself; only what answers the same may serve."""
+) -> bytes | None:
+    """Compare what could execute the model faster with the model itself; only what answers the same may serve.
+
+    Returns:
+        The model as an ONNX graph, when that was found equal.
+    """
     if not report.row_wise:
-        return
+        return None
     rows = values
     if evaluation is not None:
         rows = to_values(loaded.schema, conform(loaded.schema, evaluation))
     for engine in make_engines(loaded.model, loaded.schema):
-        report.stage(f"comparing the engine {engine.name!r} with the model")
-        differs, compared = compare_engine(engine, loaded.model, loaded.schema, rows)
-        report.engines[engine.name] = differs or f"the same on {compared} rows"
-        if differs is None and report.engine == "native":
+        _compare_engine(engine, loaded, rows, report)
+    if "folded" in report.equal_engines:
+        return None  # no graph is quicker than one product with a vector, and the conversion takes seconds
+    report.stage("converting the model to ONNX")
+    try:
+        graph = convert_to_onnx(loaded.model, loaded.schema)
+        if graph is None:
+            return None
+        converted = OnnxEngine(graph, loaded.schema)
+    except (NotConverted, ModelFailed) as error:
+        report.engines["onnx"] = str(error)
+        report.findings.append(f"the model is not executed by ONNX Runtime: {error}")
+        return None
+    return graph if _compare_engine(converted, loaded, rows, report) else None
+
+
+def _compare_engine(
+    engine: Engine, loaded: LoadedModel, rows: Mapping[str, list[object]], report: _Report
+) -> bool:
+    report.stage(f"comparing the engine {engine.name!r} with the model")
+    differs, compared = compare_engine(engine, loaded.model, loaded.schema, rows)
+    report.engines[engine.name] = differs or f"the same on {compared} rows"
+    if differs is None:
+        report.equal_engines.append(engine.name)
+        if report.engine == "native":
             report.engine = engine.name
+    return differs is None
 
 
-def _measure_latency(loaded: LoadedModel, values: dict[str, list[object]], report: _Report) -> None:
+def _measure_latency(
+    loaded: LoadedModel, values: dict[str, list[object]], graph: bytes | None, report: _Report
+) -> None:
     """Measure, in this process, a request's way from JSON values to checked answers."""
-    engine = choose_engine(report.engine, loaded.model, loaded.schema)
+    report.stage("measuring the engines")
+    native: Engine = NativeEngine(loaded.model, loaded.schema)
+    engines = (
+        choose_engines(report.equal_engines, loaded.model, loaded.schema, onnx=graph, example=values)
+        if report.equal_engines
+        else None
+    )
     for rows in _LATENCY_ROWS:
         report.stage(f"measuring the latency of {rows} rows")
         repeated = {name: _repeat(column, rows) for name, column in values.items()}
+        engine = native if engines is None else engines.for_rows(rows)
         seconds: list[float] = []
         while len(seconds) < _LATENCY_REPEATS and sum(seconds) < _LATENCY_SECONDS:
             begun = time.perf_counter()

@@ -6,11 +6,12 @@ trees). The trees, the conversion to float32 and the transformation of the margi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rasen.errors import ModelFailed
-from rasen.model.conversion import NUMPY_DTYPES, converter, is_category
+from rasen.model.conversion import NUMPY_DTYPES, Values, is_category
+from rasen.model.matrices import MatrixBuilder, to_rows
 from rasen.model.predictions import Predictions, normalise
 from rasen.model.schema import ModelSchema
 
@@ -25,24 +26,22 @@ class XgboostEngine:
 
     def __init__(self, model: Any, schema: ModelSchema) -> None:  # Any: a class of an optional library
         booster = model.get_booster()
+        booster.set_param(
+            {"nthread": 1}
+        )  # a worker has one core; to wake threads for a small batch costs more than it
         self._booster = booster
         self._missing = model.missing
         self._classes = model.classes_ if type(model).__name__ == _CLASSIFIER else None
         best = model.best_iteration if booster.attr("best_iteration") is not None else None
         self._iterations = (0, 0) if best is None else (0, int(best) + 1)
-        self._names = schema.names
-        self._converters = [converter(column) for column in schema.inputs]
+        self._first = schema.names[0]
+        self._matrices = MatrixBuilder(schema.inputs)
         self._output = schema.output
 
-    def predict(self, columns: Mapping[str, Sequence[object]]) -> Predictions:
+    def predict(self, columns: Mapping[str, Values]) -> Predictions:
         """Predict the rows of `columns`."""
-        import numpy as np
-
-        rows = len(columns[self._names[0]])
-        matrix = np.empty((rows, len(self._names)), dtype=np.float32)
-        with np.errstate(over="ignore"):  # as XGBoost itself: a double too large for it is infinite
-            for position, (name, convert) in enumerate(zip(self._names, self._converters, strict=True)):
-                matrix[:, position] = convert(columns[name])
+        rows = len(columns[self._first])
+        matrix = to_rows(self._matrices.build(columns, rows), "float32")
         try:
             answer = self._booster.inplace_predict(
                 matrix, iteration_range=self._iterations, missing=self._missing, validate_features=False

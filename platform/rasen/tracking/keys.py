@@ -8,6 +8,8 @@ HEADS_KEY = "endpoints/heads.json"
 QUALIFY_STEP = "_qualify"
 CANCEL_PREFIX = "cancel-"  # of requests that ask for the end of a run, which follows
 LIVE_SWEEP_KEY = "live/swept.json"
+ACCESS_PREFIX = "access/"
+ACCESS_HINT_KEY = "access/changed"
 
 
 def release_key(pipeline: str, release: str) -> str:
@@ -88,6 +90,16 @@ def deployment_key(endpoint: str, number: int) -> str:
 def replica_key(replica: str) -> str:
     """What a serving replica says of itself."""
     return f"replicas/{replica}.json"
+
+
+def access_key(key_id: str) -> str:
+    """Signed record of an API key; not its secret."""
+    return f"{ACCESS_PREFIX}{key_id}.json"
+
+
+def revocation_key(key_id: str) -> str:
+    """Signed record that an API key is not accepted any more."""
+    return f"{ACCESS_PREFIX}{key_id}.revoked.json"
 
 
 def prediction_key(endpoint: str, day: date, replica: str, segment: str) -> str:

@@ -221,12 +221,22 @@ class PublishedStep(Part):
 
 
 class Qualification(Part):
-    """What was found when the model was executed before publication."""
+    """What was found when the model was executed before publication.
+
+    `engine` is what executes the model for readers that know one only; `engines` names all that were found equal to it.
+    Old manifests have no `engines`, and `usable_engines` reads either.
+    """
 
     champion: str | None = None
     engine: str = "native"
+    engines: list[str] = []
     evaluation: str | None = None
     row_wise: bool | None = None  # whether a row's answer is the same in every batch; None was not looked at
+
+    @property
+    def usable_engines(self) -> tuple[str, ...]:
+        """What may execute the model besides the model itself."""
+        return tuple(name for name in dict.fromkeys([*self.engines, self.engine]) if name != "native")
 
 
 class PublishedModel(Part):
