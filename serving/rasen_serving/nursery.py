@@ -44,6 +44,7 @@ PID = struct.Struct("=q")
 
 _END_SECONDS = 0.5
 
+# Without onnxruntime: importing it starts two threads, and a worker that needs it has it after 30 ms.
 _IMPORTS = (
     "rasen_serving.worker",
     "rasen.model.loading",
