@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from bench.contenders import Started
+from bench.idle_connections import is_open, open_connections
 from bench.load import Measured
 from bench.memory import Held
 from bench.peer_environments import FOLDER, Unavailable, last_line, lock_of
 from bench.peer_servers import PEERS, PLAIN, encoded
+from bench.serving_life import show_soak, show_swaps
 from bench.serving_models import MODELS, Workload
 from bench.serving_peers import SCENARIOS, Figures, check_answers, measure_model, names, show_table
 from bench.wrk import read_report
@@ -42,7 +46,7 @@ Transfer/sec:      4.79MB
 
 def workload(name: str = "pipe") -> Workload:
     row = {"n0": 0.5, "c0": "a"} if name == "pipe" else {"x0": 0.5, "x1": 1.5}
-    return Workload(name=name, folder=Path(), rows=[row, row], expected=[1.0, 1.0], engines=["native"])
+    return Workload(name=name, folder=Path(), rows=[row, row], expected=[1.0, 1.0])
 
 
 def measured(per_second: float, *, p50_ms: float = 1.0, errors: int = 0) -> Measured:
@@ -149,3 +153,49 @@ def test_an_unknown_peer_is_named_with_those_there_are() -> None:
     ):
         names("ray")
     assert last_line("one\n two \n\n") == "two"
+
+
+def test_deployments_under_load_are_judged_by_the_typical_tail() -> None:
+    shown = show_swaps(
+        "pipe",
+        [measured(1000), measured(1100)],
+        [measured(900), measured(800, errors=2), measured(950)],
+        measured(1000),
+        took=[0.1, 0.2, 0.3],
+        grown_mb=-1.5,
+    )
+    assert shown[0] == "pipe: 3 deployments under load, about 13,250 requests meanwhile: **2 failed**"
+    assert shown[1].endswith("12.0 ms after: **1.00 ×**; target 1.5")
+    assert shown[3].endswith("median 200 ms, 95 % within 200 ms; memory -2 MB PSS")
+
+
+def test_the_slope_of_a_soak_leaves_out_the_start_and_who_ships_the_log() -> None:
+    samples = [(5.0 * n, 200.0 + (50 if n < 300 else 0) + 6 * 5.0 * n / 3600) for n in range(720)]
+    samples[500] = (2500.0, 400.0)
+    (line,) = show_soak(samples, measured(1000), minutes=60)
+    assert "**+6.0 MB an hour**" in line
+    assert "**0 failed**" in line
+
+
+def test_an_answer_in_pieces_is_one_answer_and_a_closed_connection_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_in_pieces() -> None:
+            for stays in (True, False):
+                connection, _ = listener.accept()
+                connection.recv(4096)
+                for piece in (b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"li", b"ve"):
+                    connection.sendall(piece)
+                kept.append(connection)
+                if not stays:
+                    connection.close()
+
+        kept: list[socket.socket] = []
+        answering = threading.Thread(target=answer_in_pieces)
+        answering.start()
+        stays, goes = open_connections(listener.getsockname()[1], 2)
+        answering.join()
+        assert is_open(stays)
+        assert not is_open(goes)
+        for one in (*kept, stays, goes):
+            one.close()

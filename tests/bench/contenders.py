@@ -21,9 +21,10 @@ import httpx
 
 from bench.peer_environments import Unavailable, last_line, make_environment
 from bench.peer_servers import Peer, Rows, encoded, python_of_ours
-from bench.serving_home import deploy_model
+from bench.serving_home import NATIVE, deploy_model
 from bench.serving_models import Workload
 from rasen.local.processes import free_port
+from rasen.settings_model import Settings
 from stand.serving import new_settings, running_server
 
 _START_SECONDS = 120.0
@@ -132,13 +133,13 @@ class PeerContender:
 
 @dataclass(frozen=True, kw_only=True)
 class OurContender:
-    """Our service with one worker, metrics and prediction log on, and one engine."""
+    """Our service with one worker; access keys, metrics and prediction log are on."""
 
-    engine: str
+    engines: str
 
     @property
     def name(self) -> str:
-        return f"Rasen, {self.engine}"
+        return f"Rasen, {'unmodified model' if self.engines == NATIVE else 'chosen engine'}"
 
     @property
     def is_ours(self) -> bool:
@@ -146,9 +147,9 @@ class OurContender:
 
     @contextmanager
     def serve(self, workload: Workload) -> Iterator[Started]:
-        home = workload.folder / f"home-{self.engine}-{time.monotonic_ns()}"
-        settings = new_settings(home, environment="dev", serving_workers=1)
-        deploy_model(settings, workload.name, engine=self.engine)
+        home = workload.folder / f"home-{self.engines}-{time.monotonic_ns()}"
+        settings = our_settings(home)
+        deployed = deploy_model(settings, workload.name, engines=self.engines)
         with running_server(settings) as server:
             yield Started(
                 pid=server.process.pid,
@@ -156,7 +157,13 @@ class OurContender:
                 path=f"/endpoints/{workload.name}/predict",
                 body=lambda rows: json.dumps({"rows": rows}).encode(),
                 read=lambda answer: answer["predictions"],
+                headers=deployed.headers,
             )
+
+
+def our_settings(home: Path) -> Settings:
+    """Return settings with one worker that lets nobody in without a key."""
+    return new_settings(home, environment="dev", serving_workers=1, access=("keys",))
 
 
 def _wait_for(started: Started, process: subprocess.Popen[bytes], rows: Rows, log: Path) -> None:

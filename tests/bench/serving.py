@@ -14,7 +14,7 @@ from bench.serving_peers import run
 
 
 def main() -> None:
-    """Measure both models with all our engines and print the tables."""
+    """Measure both models and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,46 +1,61 @@
 """A home in which models of the benchmark are behind an endpoint; who publishes them is a process of its own.
 
-`python -m bench.serving_home NAME ENGINE VERSIONS`, with the home of the environment, publishes so many versions, then
-deploys one for each line that it reads and answers with the revision's number. A process of its own, for the same
-reason as `serving_models.py`, and because publishing must not take time from the process that measures.
+`python -m bench.serving_home NAME ENGINES VERSIONS`, with the home of the environment, makes an API key and publishes
+so many versions, then deploys one for each line that it reads and answers with the revision's number. ENGINES is
+`native`, the unmodified model, or `chosen`: whatever the qualification finds equal, which is what every published model
+gets. A process of its own, for the same reason as `serving_models.py`, and because publishing must not take time from
+the process that measures.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from rasen.settings import load_settings, platform_environment
 from rasen.settings_model import Settings
 
-_DIFFERENT = 8
+if TYPE_CHECKING:
+    import pandas as pd
+
+NATIVE, CHOSEN = "native", "chosen"
+_DIFFERENT = 4
 """So many different models take turns; more would only make the start longer."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Deployer:
-    """Deploys one published version after another."""
+    """Deploys one published version after another.
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    Args:
+        engines: What the first version may be executed by, besides the model itself.
+        headers: With these a caller is let in.
+    """
+
+    process: subprocess.Popen[str]
+    engines: list[str]
+    headers: Mapping[str, str]
 
     def deploy(self) -> int:
         """Make the next version the champion; return the revision's number."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("next\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("next\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
 
 @contextmanager
-def deployer(
-    settings: Settings, name: str, *, engine: str = "native", versions: int = 1
-) -> Iterator[Deployer]:
+def deployer(settings: Settings, name: str, *, engines: str, versions: int = 1) -> Iterator[Deployer]:
     """Publish so many versions of a model, and give what deploys them."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.serving_home", name, engine, str(versions)],
+        [sys.executable, "-m", "bench.serving_home", name, engines, str(versions)],
         env=platform_environment(settings),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -48,41 +63,79 @@ def deployer(
     )
     try:
         assert process.stdout is not None
-        assert process.stdout.readline() == "published\n", "nothing could be published"
-        yield Deployer(process)
+        line = process.stdout.readline()
+        assert line, "nothing could be published"
+        yield Deployer(process=process, **json.loads(line))
     finally:
         process.communicate(timeout=30)  # it ends when it is told nothing more
 
 
-def deploy_model(settings: Settings, name: str, *, engine: str = "native") -> None:
-    """Publish and deploy a model of the benchmark in a home."""
-    with deployer(settings, name, engine=engine) as ready:
+def deploy_model(settings: Settings, name: str, *, engines: str) -> Deployer:
+    """Publish and deploy a model of the benchmark in a home; return with whose headers it is asked."""
+    with deployer(settings, name, engines=engines) as ready:
         ready.deploy()
+        return ready
+
+
+def qualify(
+    model: Any, frame: pd.DataFrame
+) -> dict[str, Any]:  # Any: of a library; options of `publish_version`
+    """Return the engines that answer as the model does, as the step `_qualify` finds them."""
+    from bench.serving_models import schema_of
+    from rasen.model.engine_checks import compare_engine
+    from rasen.model.engines import make_engines
+    from rasen.model.frames import to_values
+    from rasen.model.onnx_conversion import convert_to_onnx
+
+    schema = schema_of(model, frame)
+    graph = convert_to_onnx(model, schema)
+    rows = to_values(schema, frame)
+    equal = [
+        engine.name
+        for engine in make_engines(model, schema, onnx=graph)
+        if compare_engine(engine, model, schema, rows)[0] is None
+    ]
+    if "folded" in equal:  # no graph is quicker than one product with a vector
+        equal = [name for name in equal if name != "onnx"]
+    return {"engines": equal, "onnx": graph if "onnx" in equal else None}
 
 
 def main() -> None:
     """Publish and deploy in this process."""
     from bench.serving_models import make_model
     from rasen.store import open_store
+    from rasen.tracking.access_keys import create_key
+    from rasen.tracking.signature import Role, local_signer
     from stand.versions import deploy_version, publish_version
 
-    name, engine, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    name, engines, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
     settings = load_settings()
     store = open_store(settings)
-    models = [make_model(name, seed=seed) for seed in range(min(count, _DIFFERENT))]
+    _, key = create_key(
+        store,
+        local_signer(settings, Role.CONTROL),
+        name="bench",
+        environment=settings.environment,
+        by="bench",
+        now=datetime.now(tz=UTC),
+        endpoints=[name],
+    )
+    made = [make_model(name, seed=seed) for seed in range(min(count, _DIFFERENT))]
+    options = [qualify(model, frame) if engines == CHOSEN else {"engines": []} for model, frame in made]
     versions = [
         publish_version(
             store,
             settings,
             number=number + 1,
             pipeline=name,
-            model=models[number % len(models)][0],
-            example=models[number % len(models)][1].head(3),
-            engine=engine,
+            model=made[number % len(made)][0],
+            example=made[number % len(made)][1].head(3),
+            **options[number % len(made)],
         )
         for number in range(count)
     ]
-    print("published", flush=True)
+    said = {"engines": options[0]["engines"], "headers": {"Authorization": f"Bearer {key}"}}
+    print(json.dumps(said), flush=True)
     for _, version in zip(sys.stdin, versions, strict=False):
         print(deploy_version(store, settings, version), flush=True)
 

@@ -1,7 +1,7 @@
 """A service's life: cold start, deployments under full load, idle connections, and memory over time.
 
 `PYTHONPATH=tests python -m bench.serving_life` measures the first three; `--soak MINUTES` the last one, alone. One
-worker, metrics and prediction log on.
+worker; access keys, metrics and prediction log are on.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from statistics import linear_regression, median
 
 import httpx
 
-from bench.contenders import end_group
+from bench.contenders import end_group, our_settings
 from bench.load import Measured
 from bench.memory import cpu_seconds, family, measure_memory
-from bench.serving_home import deploy_model, deployer
+from bench.serving_home import CHOSEN, NATIVE, Deployer, deploy_model, deployer
 from bench.serving_models import Workload, make_workload
 from bench.serving_peers import machine, say
 from bench.wrk import ask
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
-from stand.serving import Server, new_settings, running_server, wait_until
+from stand.serving import Server, running_server, wait_until
 
 _CONNECTIONS = 64
 _CHUNK_SECONDS = 5.0
@@ -38,8 +38,8 @@ _SETTLE_SECONDS = 3.0
 
 def measure_cold_start(folder: Path, *, times: int) -> list[str]:
     """Measure from the start of the process to the first 200 of `/readyz`, then what the idle service holds."""
-    settings = new_settings(folder / "cold", environment="dev", serving_workers=1)
-    deploy_model(settings, "pipe", engine="folded")
+    settings = our_settings(folder / "cold")
+    deploy_model(settings, "pipe", engines=CHOSEN)
     took, held = [], []
     for turn in range(times):
         with _started(settings) as (process, seconds):
@@ -92,25 +92,25 @@ def _idle(pid: int) -> list[str]:
     return [f"idle: {held.pss_mb:.0f} MB PSS (supervisor, nursery, worker: {parts}), {used:.1f} % of a core"]
 
 
-def measure_swaps(folder: Path, workload: Workload, *, engine: str, count: int, pause: float) -> list[str]:
+def measure_swaps(folder: Path, workload: Workload, *, engines: str, count: int, pause: float) -> list[str]:
     """Deploy again and again under full load; count what failed and compare the tails."""
-    settings = new_settings(folder / f"swaps-{engine}", environment="dev", serving_workers=1)
-    with deployer(settings, workload.name, engine=engine, versions=count + 1) as published:
+    settings = our_settings(folder / f"swaps-{engines}")
+    with deployer(settings, workload.name, engines=engines, versions=count + 1) as published:
         published.deploy()
         with running_server(settings) as server:
-            before = [_load(server, workload) for _ in range(2)]
+            before = [_load(server, workload, published) for _ in range(2)]
             pss = measure_memory(server.process.pid).pss_mb
             took: list[float] = []
-            with _under_load(server, workload) as during:
+            with _under_load(server, workload, published) as during:
                 for turn in range(count):
                     took.append(_swap(server, workload.name, published.deploy()))
                     if turn % 20 == 19:
                         say(f"{turn + 1} of {count} deployments")
                     time.sleep(pause)
-            after = _load(server, workload)
+            after = _load(server, workload, published)
             time.sleep(_SETTLE_SECONDS)
             grown = measure_memory(server.process.pid).pss_mb - pss
-    return show_swaps(f"{workload.name}, {engine}", before, during, after, took=took, grown_mb=grown)
+    return show_swaps(f"{workload.name}, {engines}", before, during, after, took=took, grown_mb=grown)
 
 
 def _swap(server: Server, endpoint: str, number: int) -> float:
@@ -120,23 +120,29 @@ def _swap(server: Server, endpoint: str, number: int) -> float:
     return time.monotonic() - began
 
 
-def _load(
-    server: Server, workload: Workload, *, seconds: float = _CHUNK_SECONDS, warm: bool = True
-) -> Measured:
+def _load(server: Server, workload: Workload, deployed: Deployer, *, warm: bool = True) -> Measured:
     body = json.dumps({"rows": workload.rows[:1]}).encode()
     path, port = f"/endpoints/{workload.name}/predict", server.settings.serving_port
-    return ask(port, path, body, connections=_CONNECTIONS, seconds=seconds, warm=warm)
+    return ask(
+        port,
+        path,
+        body,
+        connections=_CONNECTIONS,
+        seconds=_CHUNK_SECONDS,
+        headers=deployed.headers,
+        warm=warm,
+    )
 
 
 @contextmanager
-def _under_load(server: Server, workload: Workload) -> Iterator[list[Measured]]:
+def _under_load(server: Server, workload: Workload, deployed: Deployer) -> Iterator[list[Measured]]:
     """Ask without a pause, a few seconds at a time; afterwards the list says how it went."""
     found: list[Measured] = []
     stop = threading.Event()
 
     def ask_on() -> None:
         while not stop.is_set():
-            found.append(_load(server, workload, warm=False))
+            found.append(_load(server, workload, deployed, warm=False))
 
     asking = threading.Thread(target=ask_on)
     asking.start()
@@ -183,8 +189,8 @@ def measure_idle_connections(
     folder: Path, workload: Workload, *, count: int, hold_seconds: float
 ) -> list[str]:
     """Hold idle connections and ask meanwhile."""
-    settings = new_settings(folder / "idle", environment="dev", serving_workers=1)
-    deploy_model(settings, workload.name, engine="folded")
+    settings = our_settings(folder / "idle")
+    deployed = deploy_model(settings, workload.name, engines=CHOSEN)
     with running_server(settings) as server:
         assert server.client.get(f"{server.url}/livez").status_code == 200
         before = measure_memory(server.process.pid).rss_mb
@@ -203,7 +209,9 @@ def measure_idle_connections(
             ready.append(_milliseconds(server, "/readyz"))
             began = time.perf_counter()
             answer = server.client.post(
-                f"{server.url}/endpoints/{workload.name}/predict", json={"rows": workload.rows[:1]}
+                f"{server.url}/endpoints/{workload.name}/predict",
+                json={"rows": workload.rows[:1]},
+                headers=dict(deployed.headers),
             )
             answer.raise_for_status()
             predicted.append(1000 * (time.perf_counter() - began))
@@ -227,16 +235,16 @@ def _milliseconds(server: Server, path: str) -> float:
 
 def measure_soak(folder: Path, workload: Workload, *, minutes: float, rate: float) -> list[str]:
     """Ask at a steady rate with a deployment every half minute; return how memory went."""
-    settings = new_settings(folder / "soak", environment="dev", serving_workers=1)
+    settings = our_settings(folder / "soak")
     seconds = 60 * minutes
-    with deployer(settings, workload.name, engine="folded", versions=int(seconds / 30) + 2) as published:
+    with deployer(settings, workload.name, engines=CHOSEN, versions=int(seconds / 30) + 2) as published:
         published.deploy()
         with running_server(settings) as server:
             wanted = {
                 "port": settings.serving_port,
                 "path": f"/endpoints/{workload.name}/predict",
                 "body": json.dumps({"rows": workload.rows[:1]}),
-                "headers": {"Content-Type": "application/json"},
+                "headers": {"Content-Type": "application/json", **published.headers},
                 "connections": _CONNECTIONS,
                 "seconds": seconds,
                 "pause_seconds": _CONNECTIONS / rate,
@@ -311,9 +319,9 @@ def main() -> None:
             if "start" in options.only:
                 lines += measure_cold_start(folder, times=options.starts)
             if "swaps" in options.only:
-                for engine in ("folded", "native"):
+                for engines in (CHOSEN, NATIVE):
                     lines += measure_swaps(
-                        folder, pipe, engine=engine, count=options.deployments, pause=options.pause
+                        folder, pipe, engines=engines, count=options.deployments, pause=options.pause
                     )
             if "idle" in options.only:
                 lines += measure_idle_connections(

@@ -68,14 +68,12 @@ class Workload:
         folder: Holds `model.pickle`: `{"model": …, "types": {column: float | str}}`.
         rows: What is asked.
         expected: What the model answers.
-        engines: What ours can serve it with, `native` first.
     """
 
     name: str
     folder: Path
     rows: list[dict[str, Any]]  # Any: numbers and texts
     expected: list[float]
-    engines: list[str]
 
     @property
     def numeric(self) -> bool:
@@ -106,8 +104,6 @@ def schema_of(model: Any, frame: pd.DataFrame) -> ModelSchema:
 
 def write_workload(name: str, folder: Path) -> None:
     """Make the model and write what the contenders need."""
-    from rasen.model.engines import make_engines
-
     model, frame = make_model(name)
     folder.mkdir(parents=True, exist_ok=True)
     types = {column: str if isinstance(value, str) else float for column, value in frame.iloc[0].items()}
@@ -116,7 +112,6 @@ def write_workload(name: str, folder: Path) -> None:
     described = {
         "rows": asked.to_dict("records"),
         "expected": model.predict(asked).tolist(),
-        "engines": ["native", *(made.name for made in make_engines(model, schema_of(model, frame)))],
     }
     (folder / "workload.json").write_text(json.dumps(described), encoding="utf-8")
 

@@ -3,7 +3,8 @@
 `PYTHONPATH=tests python -m bench.serving_peers` prints the tables of `tests/bench/README.md`. Every server has one
 worker and OMP_NUM_THREADS=1, its first 100 answers are compared with the model's, and only one runs at a time; in each
 round all take turns, and each one's best round counts, because what else the machine does only makes a round worse.
-Metrics and prediction log are on in ours. A peer that does not install or start stands in the table with the reason.
+Access keys, metrics and prediction log are on in ours. A peer that does not install or start stands in the table with
+the reason.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from bench.load import Measured
 from bench.memory import Held, measure_memory
 from bench.peer_environments import DEFAULT, Unavailable
 from bench.peer_servers import PEERS, PLAIN
+from bench.serving_home import CHOSEN, NATIVE
 from bench.serving_models import MODELS, Workload, make_workload
 from bench.wrk import ask
 
@@ -189,12 +191,12 @@ def machine() -> str:
     )
 
 
-def contenders_for(workload: Workload, peers: Sequence[str], environments: Path) -> list[Contender]:
-    """Return the chosen peers, and ours with each engine that this model has."""
+def contenders_for(peers: Sequence[str], environments: Path) -> list[Contender]:
+    """Return the chosen peers, and ours twice: with the unmodified model, and with what the qualification allows."""
     found: list[Contender] = [
         PeerContender(peer=PEERS[name], environments=environments) for name in PEERS if name in peers
     ]
-    return [*found, *(OurContender(engine=engine) for engine in workload.engines)]
+    return [*found, *(OurContender(engines=engines) for engines in (NATIVE, CHOSEN))]
 
 
 def run(
@@ -206,7 +208,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for name in models:
             workload = make_workload(name, Path(folder) / name)
-            contenders = contenders_for(workload, peers, environments)
+            contenders = contenders_for(peers, environments)
             found[name] = measure_model(workload, contenders, rounds=rounds, seconds=seconds)
             print(f"\n**{name}**: req/s, p50 [p99] in ms\n\n{show_table(found[name])}", flush=True)
     print(f"\n{where}, best of {rounds} rounds of {seconds:.0f} s")
