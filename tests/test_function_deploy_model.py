@@ -20,7 +20,9 @@ from rasen.events import OBJECT_FINALIZED, CloudEvent, object_finalized, schedul
 from rasen.local.processes import free_port
 from rasen.settings import Settings, load_settings, platform_environment
 from rasen.store import DirectoryStore
+from rasen.tracking.keys import replica_key
 from rasen.tracking.records import LedgerRecord
+from rasen.tracking.replica_report import EndpointReport, ReplicaReport, ShadowReport, VariantReport
 from rasen.tracking.signature import Role, load_trust, local_signer
 from stand.function import Receiver, post, running_function
 from stand.manifests import Publisher, run_of
@@ -196,6 +198,27 @@ def test_a_person_decides_about_a_rollout(function: Function, monkeypatch: pytes
     assert "canary, step 1 of 2: 5 % of the requests" in shown
     assert f"challenger     5 %  {run_of(2)}  0 requests, 0 failed" in shown
     assert "next: wait: watched 0 s of 1 h, 0 requests of at least 100" in shown
+    counted = VariantReport(
+        run=run_of(2),
+        revision=2,
+        role="challenger",
+        requests=50,
+        errors=1,
+        rewards=4,
+        reward=3.0,
+        shadow=ShadowReport(answers=40, equal=39, numbers=40, difference=2.0, dropped=3),
+    )
+    report = ReplicaReport(
+        replica="one",
+        started_at=datetime(2026, 1, 1, tzinfo=UTC),
+        reported_at=datetime(2026, 1, 1, tzinfo=UTC),
+        endpoints={"canary": EndpointReport(revision=2, variants=[counted])},
+    )
+    function.store.write(replica_key("one"), report.to_bytes())
+    assert (
+        f"{run_of(2)}  50 requests, 1 failed, 4 rewards, 0.75 on average, 97.5 % as returned, "
+        "0.05 away on average, 3 copies dropped"
+    ) in ask("rollout", "canary")
     assert json.loads(ask("rollout", "canary", "promote", "--json"))["rollout"]["step_number"] == 3
     found = json.loads(ask("assign", "canary", "ada", "grace", "--json"))
     state = function.records("canary")[-1].state

@@ -121,6 +121,11 @@ def test_every_line_and_every_long_text_of_json_is_a_secret_of_its_own() -> None
     [
         ("id AKIAIOSFODNN7EXAMPLE.", "id [secret AWS key]."),
         (f"token ghp_{'a1' * 18}", "token [secret GitHub token]"),
+        (f"X-Api-Key: rasen_0123456789ab.{'x' * 43}", "X-Api-Key: [secret Rasen key]"),
+        (
+            f"Authorization: Bearer rasen_0123456789ab.{'-' * 43}!",
+            "Authorization: Bearer [secret Rasen key]!",
+        ),
         ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer [secret token]"),
         (
             "{'Authorization': 'Bearer abcdef.ghi', 'x': 1}",

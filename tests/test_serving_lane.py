@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pandas as pd
 import pytest
@@ -18,7 +19,11 @@ from hypothesis import strategies as st
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rasen.settings import load_settings
-from rasen.store import open_store
+from rasen.store import MemoryStore, open_store
+from rasen.tracking.access_keys import create_key
+from rasen.tracking.signature import Role, local_signer
+from rasen_serving.access import Access
+from rasen_serving.access_watch import AccessWatch
 from rasen_serving.app import create_app
 from rasen_serving.connections import Guard, GuardedProtocol, guarded
 from rasen_serving.fast_lane import FastLaneProtocol
@@ -327,3 +332,43 @@ def test_the_two_ways_cannot_be_told_apart(
 
 def test_the_lane_is_a_protocol_of_the_pinned_uvicorn() -> None:
     assert issubclass(FastLaneProtocol, HttpToolsProtocol)
+
+
+@pytest.fixture
+def key(both: Both) -> Iterator[str]:
+    """Have the service ask for keys for a while; return one that opens `demand` three times."""
+    settings = load_settings(home=both.app.service.settings.home, access="keys", serving_workers=1)
+    store = MemoryStore()
+    _, text = create_key(
+        store,
+        local_signer(settings, Role.CONTROL),
+        name="test",
+        environment="dev",
+        by="me",
+        now=datetime.now(tz=UTC),
+        endpoints=["demand"],
+        rate="6/day",  # three over each way
+    )
+    before = both.app.service.access
+    both.app.service.access = Access(settings)
+    both.app.service.access.accept(AccessWatch(store, settings).look(thorough=True))
+    yield text
+    both.app.service.access = before
+
+
+def test_who_is_let_in_is_the_same(both: Both, key: str) -> None:
+    kind = "content-type: application/json"
+    for header in (f"authorization: Bearer {key}", f"x-api-key: {key}"):
+        assert b" 200 OK" in same(both, request(headers=(kind, header)))
+    assert b" 401 " in same(both, request())
+    assert b"www-authenticate: " in same(both, request(headers=(kind, "authorization: Basic !")))
+    assert b" 401 " in same(
+        both, request(headers=(kind, f"x-api-key: {key}x", f"authorization: Bearer {key}"))
+    )
+    assert b" 403 " in same(
+        both, request(path="/endpoints/moody/predict", headers=(kind, f"x-api-key: {key}"))
+    )
+    for way in (both.with_lane, both.without):
+        refused = exchange(way, [request(headers=(kind, f"x-api-key: {key}"))], answers=1)
+        assert b" 429 " in refused
+        assert b"retry-after: " in refused

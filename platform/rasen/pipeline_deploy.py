@@ -277,7 +277,7 @@ class Log(Keys):
 
     sample: Share = Field(default=1.0, description="the share of the requests that is logged, such as 10%")
     exclude: tuple[Annotated[str, Field(strict=True, min_length=1)], ...] = Field(
-        default=(), description="inputs and outputs that are never written down"
+        default=(), description="inputs that are never written down"
     )
 
     @property

@@ -107,6 +107,10 @@ class Settings(BaseSettings):
         default=True,
         description="whether plain prediction requests take the short way past FastAPI's routing",
     )
+    variant_override: bool = Field(
+        default_factory=lambda data: data.get("environment") != "prod",
+        description="whether a caller may choose the variant by X-Rasen-Variant; only for tests, so not in prod",
+    )
     access: Annotated[tuple[AccessWay, ...], NoDecode] = Field(
         default=("open",),
         description="who may ask the prediction service: open (everybody, on loopback only), keys, jwt, or keys,jwt",
@@ -135,6 +139,9 @@ class Settings(BaseSettings):
     )
     reconcile_seconds: float = Field(
         default=5.0, gt=0, description="seconds between two looks for missed events"
+    )
+    report_seconds: float = Field(
+        default=10.0, gt=0, description="seconds between two reports of a serving replica in the store"
     )
     spool_max_bytes: int = Field(
         default=268_435_456, ge=1, description="largest backlog of the prediction log on disk, in bytes"

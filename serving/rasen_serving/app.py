@@ -20,6 +20,7 @@ from rasen_serving.docs import ASSETS, asset_path, docs_page
 from rasen_serving.openapi import build_openapi
 from rasen_serving.refusals import MethodRefused, body_of, headers_of, status_of
 from rasen_serving.requests import answer_request
+from rasen_serving.rewards import mount_rewards
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
 from rasen_serving.wire_own import JSON, OWN
@@ -144,6 +145,7 @@ def create_app(service: Service) -> FastAPI:
             raise NotFound(f"there is no {name[:100]!r} under /docs")
         return FileResponse(asset_path(name), media_type=ASSETS[name])
 
+    mount_rewards(app, service)
     _answer_errors(app)
     return app
 

@@ -96,6 +96,14 @@ class Counts:
         self.merge(relabelled(one, revision=FOLDED) for one in folded)
 
 
+def added_up(lists: Iterable[Iterable[Series]]) -> list[Series]:
+    """Return the counts of several workers together."""
+    counts = Counts()
+    for series in lists:
+        counts.merge(series)
+    return counts.series()
+
+
 def label_of(series: Series) -> Label:
     """Return what the series counts."""
     return (

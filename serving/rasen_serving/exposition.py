@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from rasen_serving.assignment import SHADOW
+from rasen_serving.comparison import merged
 from rasen_serving.counts import BUCKETS_SECONDS, FOLDED, Counts, relabelled
 from rasen_serving.fleet import Fleet
 from rasen_serving.messages import Series
@@ -33,6 +37,7 @@ def expose(*, fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -
                 counts.merge(relabelled(one, revision=FOLDED) for one in series)
             yield from _requests(counts.series())
             yield from _revisions(switching)
+            yield from _shadows(fleet)
             yield from _state(fleet, switching, spool, restarts)
 
     registry = CollectorRegistry()
@@ -51,6 +56,8 @@ def _requests(series: list[Series]) -> Iterator[Metric]:
         values = [one.endpoint, one.model, one.role, str(one.status), one.source, one.reason]
         requests.add_metric(values, one.requests)
         rows.add_metric(values, one.rows)
+        if one.role == SHADOW:
+            continue  # nobody has waited for it
         by_endpoint.merge([relabelled(one, model="", role="", status=0, source="", reason="")])
     latency = HistogramMetricFamily(
         "rasen_serving_latency_seconds",
@@ -107,6 +114,30 @@ def _revisions(switching: Switching) -> Iterator[Metric]:
     for manifest in switching.quarantine.runs:
         quarantined.add_metric([manifest[:12]], 1)
     yield from (info, live, newest, refused, quarantined)
+
+
+def _shadows(fleet: Fleet) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    labels = ["endpoint", "model"]
+    answers = CounterMetricFamily(
+        "rasen_serving_shadow_answers",
+        "Values of shadows, by whether they are equal to what was returned.",
+        labels=[*labels, "equal"],
+    )
+    difference = CounterMetricFamily(
+        "rasen_serving_shadow_difference", "Sum of the absolute differences of numbers.", labels=labels
+    )
+    dropped = CounterMetricFamily(
+        "rasen_serving_shadow_dropped", "Copies of requests for which there was no time.", labels=labels
+    )
+    for one in merged([[msgspec.structs.replace(each, revision=FOLDED) for each in fleet.compared()]]):
+        values = [one.endpoint, one.model]
+        answers.add_metric([*values, "true"], one.equal)
+        answers.add_metric([*values, "false"], one.answers - one.equal)
+        difference.add_metric(values, one.difference)
+        dropped.add_metric(values, one.dropped)
+    yield from (answers, difference, dropped)
 
 
 def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> Iterator[Metric]:

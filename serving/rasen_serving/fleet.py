@@ -26,31 +26,34 @@ from rasen.errors import PlatformFailed
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
 from rasen_serving.board import Board, LogRows, make_board, settle
-from rasen_serving.counts import Counts
+from rasen_serving.comparison import merged
+from rasen_serving.counts import added_up
 from rasen_serving.messages import (
     FROM_WORKER,
     MESSAGE_MAX_BYTES,
     Beat,
+    Compared,
     Drain,
     FromWorker,
     Prepare,
     Prepared,
     Refused,
     Revision,
+    Rewarded,
     Series,
     ToWorker,
     Wanted,
     encode,
 )
 from rasen_serving.nursery import COLD, PID, THREADLESS, WARM, NurseryProcess, start_nursery
+from rasen_serving.orphans import KILLED, reap
 from rasen_serving.segments import close_segments
+from rasen_serving.suspects import token_of
 
 logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 5.0
 """A worker whose event loop or prediction thread is silent for so long is killed."""
-
-_KILLED = "killed by SIGKILL"
 
 LEAK_SECONDS = 60.0
 """A worker that holds a released model for so long is drained and replaced."""
@@ -74,11 +77,14 @@ class Worker:
         models: How many models it holds.
         expected: How many of them something refers to.
         leaking_since: Since when it holds more than that, monotonic; `None` when it does not.
+        compared: What was found of shadows.
+        stuck: Digest of the manifest of a shadow that does not come back in it, `""` when there is none.
         revisions: What is live in it: endpoint → number.
         expected_to_end: Its end is no accident.
         hung: It was killed because it did not come back.
         want: Called when somebody asks it for an endpoint that sleeps.
         note_use: Called with the endpoints that it was asked for.
+        rewarded: Called with the rewards that somebody told it.
     """
 
     pid: int
@@ -91,6 +97,8 @@ class Worker:
     models: int = 0
     expected: int = 0
     leaking_since: float | None = None
+    compared: list[Compared] = field(default_factory=list)
+    stuck: str = ""
     revisions: dict[str, int] = field(default_factory=dict)
     expected_to_end: bool = False
     hung: bool = False
@@ -98,6 +106,7 @@ class Worker:
     how: str = ""
     want: Callable[[str], None]
     note_use: Callable[[list[str]], None]
+    rewarded: Callable[[Rewarded], None]
     _questions: dict[tuple[str, int], asyncio.Future[Prepared | Refused]] = field(default_factory=dict)
 
     def tell(self, message: ToWorker) -> None:
@@ -130,6 +139,8 @@ class Worker:
                     question.set_result(message)
             case Wanted():
                 self.want(message.endpoint)
+            case Rewarded():
+                self.rewarded(message)
             case Beat():
                 self.note_use(message.used)
                 self.models, self.expected = message.models, message.expected
@@ -137,6 +148,7 @@ class Worker:
                     self.leaking_since = None
                 elif self.leaking_since is None:
                     self.leaking_since = self.heard_at
+                self.compared, self.stuck = message.compared, message.stuck
                 if message.series is not None:
                     self.series = message.series
                 if message.busy_seconds >= SILENCE_SECONDS:
@@ -249,12 +261,14 @@ class Fleet:
         self._settings = settings
         self._spool = spool
         self._retired: list[list[Series]] = []
+        self._retired_compared: list[Compared] = []
         self._retired_rows = LogRows()
         self.lost_rows = 0
         self._listening: set[asyncio.Task[None]] = set()
         self.want: Callable[[str], None] = lambda endpoint: None
         self.note_use: Callable[[list[str]], None] = lambda endpoints: None
         self.blame: Callable[[set[int], str], None] = lambda suspects, how: None
+        self.rewarded: Callable[[Rewarded], None] = lambda told: None
 
     @property
     def serving(self) -> list[Worker]:
@@ -280,6 +294,7 @@ class Fleet:
                 heard_at=time.monotonic(),
                 want=self.want,
                 note_use=self.note_use,
+                rewarded=self.rewarded,
             )
         except BaseException:
             ours.close()
@@ -306,15 +321,24 @@ class Fleet:
                 worker.kill(f"it was silent for {worker.silent_seconds:.1f} s")
 
     def replace_leaking(self) -> None:
-        """Drain a worker in which a released model does not die; somebody else takes its place."""
+        """Drain a worker in which a released model does not die or a shadow does not come back."""
         for worker in self.serving:
             since = worker.leaking_since
-            if since is not None and time.monotonic() - since > LEAK_SECONDS:
-                worker.serving = False
-                worker.expected_to_end = True
+            if worker.stuck:
+                worker.how = "a shadow did not come back"
+                self.blame({token_of(worker.stuck)}, worker.how)
+            elif since is not None and time.monotonic() - since > LEAK_SECONDS:
                 worker.how = f"it held {worker.models} models, {worker.expected} were in use"
-                worker.tell(Drain())
-                return  # one at a time
+            else:
+                continue
+            worker.serving = False
+            worker.expected_to_end = True
+            worker.tell(Drain())
+            return  # one at a time
+
+    def compared(self) -> list[Compared]:
+        """Return what was found of shadows, in all workers that live or have lived."""
+        return merged([self._retired_compared, *(worker.compared for worker in self.workers)])
 
     def totals(self) -> list[list[Series]]:
         """Return the counts of all workers that live or have lived."""
@@ -339,7 +363,7 @@ class Fleet:
         if not worker.expected_to_end:
             with suppress(ProcessLookupError):
                 os.kill(worker.pid, signal.SIGKILL)  # it may have closed the socket only
-        status = await asyncio.to_thread(_reap, worker.pid)
+        status = await asyncio.to_thread(reap, worker.pid)
         worker.how = f"{worker.how}: {status}" if worker.how else status
         worker.ended.set()
         worker.writer.close()
@@ -353,27 +377,9 @@ class Fleet:
         suspects = worker.board.suspects.read()
         worker.board.close()
         # Who was killed by somebody else may have been in the middle of any model.
-        if suspects and not worker.expected_to_end and (worker.hung or status != _KILLED):
+        if suspects and not worker.expected_to_end and (worker.hung or status != KILLED):
             self.blame(suspects, worker.how)
         self.lost_rows += max(0, rows.pending)
         self._retired_rows += rows
-        self._retired = [_merged([*self._retired, worker.series])]
-
-
-def _merged(lists: list[list[Series]]) -> list[Series]:
-    counts = Counts()
-    for series in lists:
-        counts.merge(series)
-    return counts.series()
-
-
-def _reap(pid: int) -> str:
-    """Wait for a child's end and say how it ended."""
-    try:
-        _, status = os.waitpid(pid, 0)
-    except ChildProcessError:
-        return "ended"
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exit status {code}"
-    return _KILLED if code == -signal.SIGKILL else f"killed by {signal.Signals(-code).name}"
+        self._retired = [added_up([*self._retired, worker.series])]
+        self._retired_compared = merged([self._retired_compared, worker.compared])

@@ -25,8 +25,10 @@ from rasen.model.loading import assemble, check_digest, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
 from rasen.model.schema import ModelSchema
 from rasen.tracking.records import FileRecord
+from rasen_serving.assignment import SHADOW, Chooser
+from rasen_serving.breaker import Breaker
 from rasen_serving.decode import Columns, RequestDecoder
-from rasen_serving.messages import Revision, Variant, Version
+from rasen_serving.messages import Learned, Revision, Variant, Version
 from rasen_serving.refusals import Asleep, NothingLive
 from rasen_serving.suspects import token_of, unwatched
 
@@ -83,6 +85,7 @@ class Loaded:
         self._token = token_of(version.manifest_sha256)
         self.profile = found.profile if fallback.can_answer(found.schema.output) else None
         self.row_wise = version.row_wise
+        self.breaker = Breaker()
         self.batcher: Batcher | None = None  # made with the first request, on the event loop
         self.decode = RequestDecoder(self.schema).decode
         values = to_values(self.schema, found.example)
@@ -163,13 +166,16 @@ def _read_graph(version: Version) -> bytes | None:
 class Arm:
     """One variant of a live revision: what its requests get."""
 
-    __slots__ = ("headers", "loaded", "role", "stale_at", "weight")
+    __slots__ = ("headers", "loaded", "role", "same_inputs", "stale_at", "weight")
 
     def __init__(self, variant: Variant, loaded: Loaded, revision: Revision) -> None:
+        self.same_inputs = True  # as the champion's, so that its columns need not be read again
         self.loaded = loaded
         self.role = variant.role
         self.weight = variant.weight
         self.headers = {"X-Rasen-Model": variant.version.run, "X-Rasen-Revision": str(revision.number)}
+        if len(revision.variants) > 1:
+            self.headers["X-Rasen-Variant"] = variant.role
         self.stale_at = _stale_at(variant.version, revision)
 
 
@@ -182,6 +188,15 @@ class Live:
             Arm(variant, loaded[variant.version.identity], revision) for variant in revision.variants
         ]
         self.champion = self.arms[0]
+        for arm in self.arms:
+            arm.same_inputs = arm.loaded.schema.names == self.champion.loaded.schema.names
+        self.shadows = [arm for arm in self.arms if arm.role == SHADOW]
+        rollout = revision.rollout or {}
+        self.salt: int = rollout.get("salt", 0)
+        self.chooser: Chooser | None = None
+        if len(self.arms) > 1 + len(self.shadows):
+            bandit = rollout.get("kind") == "bandit"
+            self.chooser = Chooser(revision.endpoint, self.arms, salt=self.salt, bandit=bandit)
         self.used = False  # since the last beat
         self.falls_back = frozenset(revision.fallback.on)
         self.budget_seconds = revision.fallback.timeout_seconds if "timeout" in self.falls_back else 0.0
@@ -242,6 +257,7 @@ class Versions:
         self.asleep: frozenset[str] = frozenset()
         self.suspects = unwatched()  # a worker's own come with its board
         self._prepared: dict[tuple[str, int], Live] = {}
+        self._learned: dict[str, Learned] = {}
         self._previous: dict[str, tuple[Live, float]] = {}
         self._models: list[weakref.ref[Any]] = []  # Any: whatever an analyst published
 
@@ -306,6 +322,16 @@ class Versions:
         self.live[endpoint] = self._prepared.pop((endpoint, number))
         if replaced is not None and replaced.revision.identities - self.live[endpoint].revision.identities:
             self._previous[endpoint] = (replaced, time.monotonic() + KEEP_SECONDS)
+        if endpoint in self._learned:
+            self.learn(self._learned[endpoint])
+
+    def learn(self, learned: Learned) -> None:
+        """Let a bandit share the requests out as it has learned to."""
+        self._learned[learned.endpoint] = learned
+        live = self.live.get(learned.endpoint)
+        chooser = None if live is None else live.chooser
+        if chooser is not None and chooser.bandit and chooser.salt == learned.salt:
+            chooser.learn(learned.weights)
 
     def evict(self, endpoint: str) -> None:
         """Let an endpoint go from memory."""

@@ -174,11 +174,25 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     asleep: frozenset[str] = frozenset()
 
 
+class Learned(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a bandit shares the requests out from now on.
+
+    Args:
+        endpoint: Whose requests.
+        salt: Which bandit: the ledger record that began it.
+        weights: Each variant's share, by run.
+    """
+
+    endpoint: str
+    salt: int
+    weights: dict[str, float]
+
+
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Finish what is in flight, then exit."""
 
 
-ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Callers | Drain
+ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Learned | Callers | Drain
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -240,6 +254,45 @@ class Series(msgspec.Struct, kw_only=True):
     buckets: list[int]
 
 
+class Compared(msgspec.Struct, kw_only=True):
+    """How a shadow's answers compare with those that were returned; sums only grow.
+
+    Args:
+        endpoint: The endpoint.
+        model: The shadow's run.
+        revision: The ledger record under which it was asked.
+        answers: Values that were compared.
+        equal: Of these, how many were equal, numbers within 1e-6.
+        numbers: How many were numbers.
+        difference: Sum of the numbers' absolute differences.
+        dropped: Requests of which a copy was to be made and was not computed.
+    """
+
+    endpoint: str
+    model: str
+    revision: int
+    answers: int = 0
+    equal: int = 0
+    numbers: int = 0
+    difference: float = 0.0
+    dropped: int = 0
+
+
+class Reward(msgspec.Struct, frozen=True, kw_only=True):
+    """How good an answer turned out to be, from 0 to 1."""
+
+    request_id: str
+    model: str
+    reward: float
+
+
+class Rewarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Somebody told this worker of rewards."""
+
+    endpoint: str
+    rewards: list[Reward]
+
+
 class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The event loop is alive; said every second.
 
@@ -248,6 +301,8 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         series: All counts, or `None` when nothing changed since the last beat.
         models: Number of models in memory.
         expected: Number of models that something refers to; a released one that does not die is a leak.
+        compared: What was found of shadows.
+        stuck: Digest of the manifest of a shadow that does not come back, `""` when there is none.
         used: The endpoints that were asked for since the last beat.
     """
 
@@ -256,9 +311,11 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     models: int
     expected: int
     used: list[str] = []
+    compared: list[Compared] = []
+    stuck: str = ""
 
 
-FromWorker: TypeAlias = Prepared | Refused | Wanted | Beat
+FromWorker: TypeAlias = Prepared | Refused | Rewarded | Wanted | Beat
 
 _ENCODER = msgspec.json.Encoder()
 TO_WORKER: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)

@@ -19,6 +19,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ADOPTION_SECONDS = 5.0
 
+KILLED = "killed by SIGKILL"
+
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends.
@@ -51,3 +53,15 @@ def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         raise PlatformFailed(f"prctl({option}, {value}) failed: {os.strerror(ctypes.get_errno())}")
+
+
+def reap(pid: int) -> str:
+    """Wait for a child's end and return how it ended."""
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:
+        return "ended"
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exit status {code}"
+    return KILLED if code == -signal.SIGKILL else f"killed by {signal.Signals(-code).name}"

@@ -3,7 +3,8 @@
 The HTTP routes (`app.py`) and the fast lane are thin around `Service.ask`. A request is decoded on the event loop,
 joins the others of its turn in the model's batch (`batching.py`), and is answered when that is predicted. What cannot
 be decoded fast is read slowly in the prediction thread; health checks and the supervisor are answered meanwhile.
-Where the model fails, is late or is stale, the profile that was published beside it answers in its schema.
+Where the model fails, is late or is stale, the profile that was published beside it answers in its schema. Which of
+several versions answers is said by `assignment.py`; for a candidate that fails, the champion answers.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from typing import TYPE_CHECKING
 
 from rasen.errors import AnswerNotFinite, ModelFailed
 from rasen_serving.access import Access
+from rasen_serving.assignment import BREAKER, ONLY, OVERRIDE, choose, is_copied
 from rasen_serving.batching import Batcher, Outcome, Request
 from rasen_serving.counts import Counts
 from rasen_serving.deadlines import Deadlines
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Arm, Live, Predicted, Versions
 from rasen_serving.log import Entry, PredictionLog, inputs_of, is_sampled, outputs_of
-from rasen_serving.messages import Situation
+from rasen_serving.messages import Rewarded, Situation
+from rasen_serving.pending import Pending
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import Asleep, OutOfTime, Quarantined, StaleModel, is_fault, status_of
 from rasen_serving.segments import About
+from rasen_serving.shadow import Copy, Shadows
 from rasen_serving.wire import Answer, Given
 
 if TYPE_CHECKING:
@@ -37,57 +41,14 @@ logger = logging.getLogger(__name__)
 
 MODEL, PROFILE = "model", "profile"
 QUARANTINED = "quarantined"
-ONLY = "only"
-"""Why this variant answered: there is one."""
+RESCUED = "champion"
+"""The source under which a candidate's request is counted that the champion answered, because the candidate failed."""
+
+_STUCK_SECONDS = 5.0
 
 _PARKED_SECONDS = 10.0
 _MOST_PARKED = 1000
 """So many requests, and for so long, wait for an endpoint that is being loaded."""
-
-
-class Pending:
-    """A request on its way: answered, counted and logged once, by whoever comes first."""
-
-    __slots__ = (
-        "_service",
-        "answered",
-        "arm",
-        "arrived",
-        "asked",
-        "columns",
-        "done",
-        "endpoint",
-        "key_id",
-        "live",
-        "reason",
-        "started",
-    )
-
-    def __init__(self, service: Service, asked: Asked, done: Callable[[Answer], None]) -> None:
-        self.asked = asked
-        self.endpoint = asked.endpoint
-        self.done = done
-        self.started = time.perf_counter()
-        self.arrived = time.time()
-        self.live: Live | None = None
-        self.arm: Arm | None = None
-        self.columns: Columns | None = None
-        self.reason = ""
-        self.key_id = ""
-        self.answered = False
-        self._service = service
-
-    def finish(self, outcome: Outcome) -> None:
-        """Answer with an outcome; one that comes too late is not needed any more."""
-        if not self.answered:
-            self.answered = True
-            self._service.finish(self, outcome)
-            del self.asked, self.done, self.columns, self.arm, self.live  # it may stay in a queue for a while
-
-    def expire(self) -> None:
-        """Stop waiting for the model."""
-        assert self.live is not None  # only such are given a budget
-        self.finish(OutOfTime(f"the model did not answer within {self.live.budget_seconds:g} s"))
 
 
 class Service:
@@ -102,6 +63,14 @@ class Service:
         self.situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self.draining = False
         self.thread = PredictionThread()
+        self.tell: Callable[[Rewarded], None] = _tell_nobody  # a worker's own comes with its conversation
+        self.at_work = 0
+        self.shadows = Shadows(
+            is_idle=lambda: self.at_work == 0 and self.thread.busy_seconds == 0,
+            counts=self.counts,
+            log=lambda: self.log,
+            max_rows=settings.max_rows,
+        )
         self.want: Callable[[str], None] = lambda endpoint: None  # a worker asks its supervisor
         self._deadlines = Deadlines()
         self._parked: dict[str, list[Pending]] = {}
@@ -151,6 +120,7 @@ class Service:
 
         The one way into the model, whichever way the bytes came.
         """
+        self.at_work += 1
         pending = Pending(self, asked, done)
         try:
             pending.key_id = self.access.admit(asked.endpoint, asked.authorization)
@@ -169,39 +139,68 @@ class Service:
         asked = pending.asked
         try:
             live = pending.live = self.versions.take(asked.endpoint)
-            arm = pending.arm = live.champion
-            pending.reason = ONLY
-            loaded = arm.loaded
-            rows = 0
-            try:
-                columns: Columns | None = asked.wire.decode(loaded, asked)
-                assert columns is not None
-                rows = len(next(iter(columns.values())))
-                if rows > self.settings.max_rows:
-                    columns, rows = None, 0
-            except NotFast:
-                columns = None
-            pending.columns = columns
-            if loaded.version.quarantined:
-                raise Quarantined(loaded.version.quarantined)
-            if pending.arrived >= arm.stale_at:
-                raise StaleModel(
-                    f"the model's newest training row, {loaded.version.trained_until}, is older than declared"
-                )
-            batcher = loaded.batcher
-            if batcher is None:
-                batcher = loaded.batcher = Batcher(
-                    self.thread,
-                    max_rows=self.settings.max_rows,
-                    max_waiting=self.settings.max_waiting_rows,
-                )
-            batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
+            if live.chooser is None and not asked.variant:
+                arm, pending.reason = live.champion, ONLY
+            else:
+                arm, pending.reason = choose(live, asked, may_override=self.settings.variant_override)
+            pending.arm = arm
+            self._ask_model(pending, arm)
             if live.budget_seconds:
                 self._deadlines.add(pending, budget_seconds=live.budget_seconds)
         except Asleep as error:
             self._park(pending, error)
         except Exception as error:  # noqa: BLE001  # the boundary: every request gets an answer in one shape
             pending.finish(error)
+
+    def _ask_model(self, pending: Pending, arm: Arm) -> None:
+        """Have one variant predict."""
+        asked, loaded = pending.asked, arm.loaded
+        rows = 0
+        try:
+            columns: Columns | None = asked.wire.decode(loaded, asked)
+            assert columns is not None
+            rows = len(next(iter(columns.values())))
+            if rows > self.settings.max_rows:
+                columns, rows = None, 0
+        except NotFast:
+            columns = None
+        pending.columns = columns
+        if loaded.version.quarantined:
+            raise Quarantined(loaded.version.quarantined)
+        if pending.arrived >= arm.stale_at:
+            raise StaleModel(
+                f"the model's newest training row, {loaded.version.trained_until}, is older than declared"
+            )
+        batcher = loaded.batcher
+        if batcher is None:
+            batcher = loaded.batcher = Batcher(
+                self.thread, max_rows=self.settings.max_rows, max_waiting=self.settings.max_waiting_rows
+            )
+        batcher.add(Request(loaded=loaded, asked=asked, columns=columns, rows=rows, done=pending.finish))
+
+    def rescue(self, pending: Pending, outcome: Outcome) -> bool:
+        """Have the champion answer what a candidate failed at; return whether it was asked.
+
+        Who has waited for a candidate in vain does not wait again: the profile answers.
+        """
+        arm, live = pending.arm, pending.live
+        if arm is None or live is None or arm is live.champion:
+            return False
+        error = outcome.failure if isinstance(outcome, Predicted) else outcome
+        failed = isinstance(error, ModelFailed)
+        if failed or error is None:
+            arm.loaded.breaker.note(failed=failed)
+        if not failed or isinstance(error, OutOfTime) or pending.reason == OVERRIDE:
+            return False
+        assert error is not None  # it failed
+        self._complain(pending.asked.endpoint, pending.asked.request_id, error)
+        pending.failed, pending.arm = arm, live.champion
+        pending.reason = f"rescue: {_why(error)}"
+        try:
+            self._ask_model(pending, live.champion)
+        except Exception as another:  # noqa: BLE001  # the boundary, as in `ask`
+            pending.finish(another)
+        return True
 
     def _park(self, pending: Pending, error: Asleep) -> None:
         """Have a request wait until its endpoint is loaded, for a while."""
@@ -223,7 +222,8 @@ class Service:
 
     def finish(self, pending: Pending, outcome: Outcome) -> None:
         """Answer a request; what the model failed at, the profile answers."""
-        asked, arm = pending.asked, pending.arm
+        asked, live, arm = pending.asked, pending.live, pending.arm
+        self.at_work -= 1
         predicted = outcome if isinstance(outcome, Predicted) else None
         error = predicted.failure if predicted is not None else outcome
         fell_back = ""
@@ -250,30 +250,47 @@ class Service:
             error, predicted = another, None
             answer = asked.wire.refuse(another, asked)
         source = "" if error is not None else PROFILE if fell_back else MODEL
-        if arm is not None:
+        if arm is not None and live is not None:
             answer.headers.update(arm.headers)
+            if live.chooser is not None:
+                answer.headers["X-Rasen-Reason"] = pending.reason
             if source == PROFILE:
                 answer.headers["X-Rasen-Source"] = PROFILE
         if error is not None and is_fault(error):
             self._complain(asked.endpoint, asked.request_id, error)
         self._account(pending, predicted, answer, source, fell_back)
         pending.done(answer)
+        if live is not None and live.shadows and source == MODEL:
+            assert predicted is not None  # a model has answered
+            self._copy(live, asked, predicted, pending.key_id)
+
+    def _copy(self, live: Live, asked: Asked, predicted: Predicted, key_id: str) -> None:
+        """Offer a request that was answered to the shadows."""
+        for arm in live.shadows:
+            if is_copied(asked.endpoint, live.salt, arm.weight, asked):
+                self.shadows.offer(
+                    Copy(
+                        arm=arm,
+                        revision=live.revision.number,
+                        asked=asked,
+                        predicted=predicted,
+                        log_policy=live.revision.log,
+                        key_id=key_id,
+                    )
+                )
+
+    def stuck_shadow(self) -> str:
+        """Return the digest of the manifest of a shadow that does not come back, `""` when there is none."""
+        arm = self.shadows.computing
+        if arm is None or self.shadows.busy_seconds < _STUCK_SECONDS:
+            return ""
+        return arm.loaded.version.manifest_sha256
 
     def _fall_back(self, pending: Pending, error: ModelFailed) -> str:
         """Return why the profile is asked, `""` when it may not be or there is none."""
         assert pending.live is not None  # a model was asked
         assert pending.arm is not None
-        match error:
-            case OutOfTime():
-                why = "timeout"
-            case StaleModel():
-                why = "stale"
-            case Quarantined():
-                why = QUARANTINED
-            case AnswerNotFinite():
-                why = "nan"
-            case _:
-                why = "error"
+        why = _why(error)
         if pending.arm.loaded.profile is None:
             return ""
         if why not in pending.live.falls_back and why != QUARANTINED:
@@ -302,14 +319,15 @@ class Service:
         asked, live, arm = pending.asked, pending.live, pending.arm
         seconds = time.perf_counter() - pending.started
         known = live is not None or asked.endpoint in self.versions.waiting
+        counted = pending.failed or arm
         self.counts.add(
             endpoint=asked.endpoint if known else "",
-            model="" if arm is None else arm.loaded.version.run,
-            role="" if arm is None else arm.role,
+            model="" if counted is None else counted.loaded.version.run,
+            role="" if counted is None else counted.role,
             revision=0 if live is None or arm is None else live.revision.number,
             status=answer.status,
-            source=source,
-            reason=fell_back,
+            source=RESCUED if pending.failed is not None and source == MODEL else source,
+            reason=fell_back or (BREAKER if pending.reason == BREAKER else ""),
             rows=0 if predicted is None else predicted.rows,
             seconds=seconds,
         )
@@ -356,3 +374,22 @@ class Service:
         self._complained[endpoint] = now
         story = "".join(traceback.format_exception(error))
         logger.error("request %s to %r failed:\n%s", request_id, endpoint, story)
+
+
+def _why(error: Exception) -> str:
+    """Return in a word what a model did wrong."""
+    match error:
+        case OutOfTime():
+            return "timeout"
+        case StaleModel():
+            return "stale"
+        case Quarantined():
+            return QUARANTINED
+        case AnswerNotFinite():
+            return "nan"
+        case _:
+            return "error"
+
+
+def _tell_nobody(rewarded: Rewarded) -> None:
+    """Drop what only a worker can pass on."""

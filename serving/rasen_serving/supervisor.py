@@ -20,6 +20,7 @@ from rasen.store import Store, open_store
 from rasen.tracking.keys import replica_key
 from rasen_serving.access_watch import AccessWatch, check_access
 from rasen_serving.admin import Reply, Route, as_json, start_admin
+from rasen_serving.bandit import Bandits
 from rasen_serving.callers import Callers
 from rasen_serving.exposition import CONTENT_TYPE, expose
 from rasen_serving.fleet import Fleet, Nursery, Worker
@@ -36,7 +37,6 @@ from rasen_serving.switching import Switching
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-REPORT_SECONDS = 10.0
 
 _FIRST_LOOK_SECONDS = 12.0
 _DRAIN_SECONDS = 8.0
@@ -76,8 +76,11 @@ class Supervisor:
             Residency(max_bytes=settings.models_max_bytes, eager=settings.eager_endpoints),
             changed=self._tell_situation,
         )
+        self._bandits = Bandits()
+        self._fleet.rewarded = lambda told: self._bandits.take(told.endpoint, told.rewards)
         self._access = AccessWatch(self._store, settings)
-        self._callers = Callers(keys=[], jwks="", unread="the API keys have not been read yet")
+        unread = "" if "open" in settings.access else "who may ask has not been read yet"
+        self._callers = Callers(keys=[], jwks="", unread=unread)
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
         self._restarts = 0
         self._stopped_at = 0.0
@@ -144,8 +147,8 @@ class Supervisor:
             thorough = hinted or time.monotonic() >= thorough_at
             if thorough:
                 thorough_at = time.monotonic() + self._settings.reconcile_seconds
+            await self._look_at_access(thorough=thorough)
             try:
-                await self._look_at_access(thorough=thorough)
                 await self._switching.look(thorough=thorough)
                 if not self._looked.is_set():
                     await self._switching.settled(timeout_seconds=_FIRST_LOOK_SECONDS)
@@ -162,7 +165,14 @@ class Supervisor:
 
     async def _look_at_access(self, *, thorough: bool) -> None:
         """Tell the workers who may ask, when it has changed."""
-        callers = await asyncio.to_thread(self._access.look, thorough=thorough)
+        if "open" in self._settings.access:
+            return
+        try:
+            callers = await asyncio.to_thread(self._access.look, thorough=thorough)
+        except Exception:
+            # Whatever is wrong with one look, who was let in still is.
+            logger.exception("looking at the API keys failed")
+            return
         if callers != self._callers:
             self._callers = callers
             self._fleet.broadcast(callers)
@@ -193,6 +203,8 @@ class Supervisor:
             return
         self._tell_situation()
         worker.tell(self._situation)
+        for learned in self._bandits.known():
+            worker.tell(learned)
         worker.tell(self._callers)
         worker.tell(Serve())
         worker.serving = True
@@ -205,6 +217,8 @@ class Supervisor:
             if time.monotonic() - awake_at < 2 * POLL_SECONDS:
                 self._fleet.kill_silent()
                 self._fleet.replace_leaking()
+            for learned in self._bandits.changes(self._switching.revisions):
+                self._fleet.broadcast(learned)
             awake_at = time.monotonic()
             try:
                 self._spool.measure()
@@ -221,6 +235,7 @@ class Supervisor:
                 started_at=self._started_at,
                 fleet=self._fleet,
                 switching=self._switching,
+                bandits=self._bandits,
             )
             try:
                 await asyncio.to_thread(self._store.write, replica_key(self._replica), report.to_bytes())
@@ -229,7 +244,7 @@ class Supervisor:
                 if not warned:
                     logger.warning("the replica's report could not be written: %s", error)
                 warned = True
-            await asyncio.sleep(REPORT_SECONDS)
+            await asyncio.sleep(self._settings.report_seconds)
 
     def _tell_situation(self) -> None:
         """Tell the workers what they cannot know, when it has changed."""
@@ -263,6 +278,8 @@ class Supervisor:
             return "the ledger has not been read yet"
         if not self._fleet.serving:
             return "no worker is serving yet"
+        if self._callers.unread and not (self._callers.keys or self._callers.jwks):
+            return self._callers.unread
         for name, endpoint in self._switching.endpoints.items():
             if endpoint.asleep:
                 continue

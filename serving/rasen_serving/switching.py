@@ -103,6 +103,11 @@ class Switching:
         fleet.want = self._wake
         fleet.note_use = residency.note_use
 
+    @property
+    def revisions(self) -> list[Revision]:
+        """What answers, of each endpoint that has something."""
+        return [endpoint.revision for endpoint in self.endpoints.values() if endpoint.revision is not None]
+
     async def look(self, *, thorough: bool) -> None:
         """See what the store has that is new, and begin to bring it up."""
         known = {name: endpoint.newest for name, endpoint in self.endpoints.items()}

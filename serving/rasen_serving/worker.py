@@ -39,6 +39,7 @@ from rasen_serving.messages import (
     Evict,
     Forget,
     FromWorker,
+    Learned,
     Prepare,
     Prepared,
     Refused,
@@ -126,6 +127,7 @@ class Worker:
     async def run(self) -> None:
         """Talk with the supervisor until it says `Drain`; end at once when it is gone."""
         reader, self._writer = await asyncio.open_connection(sock=self._channel, limit=MESSAGE_MAX_BYTES)
+        self._service.tell = self._say
         beating = asyncio.create_task(self._beat())
         while line := await reader.readline():
             message = TO_WORKER.decode(line)
@@ -136,7 +138,9 @@ class Worker:
             self._obey(message)
         os._exit(1)  # the supervisor is gone, and with it whoever would replace a worker that goes wrong
 
-    def _obey(self, message: Prepare | Switch | Forget | Evict | Serve | Situation | Callers) -> None:
+    def _obey(
+        self, message: Prepare | Switch | Forget | Evict | Serve | Situation | Learned | Callers
+    ) -> None:
         match message:
             case Prepare():
                 task = asyncio.create_task(self._prepare(message.revision))
@@ -157,6 +161,8 @@ class Worker:
                 self._serving.add_done_callback(_end_if_failed)
             case Situation():
                 self._service.accept_situation(message)
+            case Learned():
+                self._versions.learn(message)
             case Callers():
                 self._service.access.accept(message)
             case _:
@@ -195,6 +201,8 @@ class Worker:
                     series=series,
                     models=self._versions.in_memory,
                     expected=self._versions.expected,
+                    compared=self._service.shadows.comparisons.all(),
+                    stuck=self._service.stuck_shadow(),
                     used=self._versions.take_used(),
                 )
             )
@@ -206,9 +214,18 @@ class Worker:
             await asyncio.sleep(FAREWELL_SECONDS)
             self._server.should_exit = True
             await self._serving
+        self._service.shadows.close()
         await self._log.close()
         self._counts.changed = True
-        self._say(Beat(busy_seconds=0.0, series=self._counts.series(), models=0, expected=0))
+        self._say(
+            Beat(
+                busy_seconds=0.0,
+                series=self._counts.series(),
+                models=0,
+                expected=0,
+                compared=self._service.shadows.comparisons.all(),
+            )
+        )
         await self._writer.drain()
         self._writer.close()
 

@@ -5,6 +5,7 @@ manifest is signed by this machine's `control` key, the ledger record by its `de
 """
 
 import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from rasen.tracking.records import (
     Manifest,
     PublishedModel,
     Qualification,
+    RolloutState,
     Start,
     Variant,
 )
@@ -44,6 +46,8 @@ _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 @dataclass(frozen=True, kw_only=True)
 class PublishedVersion:
     """A published model version, not deployed yet."""
+
+    __hash__ = object.__hash__  # by identity, although its files are a mapping
 
     pipeline: str
     run: str
@@ -80,6 +84,7 @@ def publish_version(
     engines: Sequence[str] = (),
     onnx: bytes | None = None,
     row_wise: bool = True,
+    deploy: Mapping[str, object] | None = None,
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
 
@@ -94,6 +99,9 @@ def publish_version(
         metrics: What `train` logged.
         signer: Who signs the manifest instead of this machine's control.
         change: Changes the files before they are written, for versions that are wrong.
+        engine: What qualification found equal to the model.
+        row_wise: What it found of the rows.
+        deploy: `deploy` of the pipeline; counts with the first version of a pipeline.
     """
     run = run_id(_FIRST + timedelta(minutes=number), f"request:{number}")
     publication = prepare(
@@ -104,7 +112,7 @@ def publish_version(
     )
     if change is not None:
         publication = change(publication)
-    _write_release(store, settings, pipeline)
+    _write_release(store, settings, pipeline, deploy or {})
     start = Start(
         run=run,
         pipeline=pipeline,
@@ -189,6 +197,49 @@ def deploy_version(
     return number
 
 
+def share_out(
+    store: Store,
+    settings: Settings,
+    versions: Mapping[PublishedVersion, tuple[Literal["champion", "challenger", "shadow"], float]],
+    *,
+    endpoint: str,
+    kind: Literal["canary", "ab", "shadow", "bandit"] = "ab",
+    floor: float = 0.0,
+) -> int:
+    """Write the ledger record by which several versions, each with role and weight, answer; return its number."""
+    number = find_head(store, endpoint) + 1
+    candidate = list(versions)[-1]
+    record = LedgerRecord(
+        endpoint=endpoint,
+        number=number,
+        action="deploy",
+        run=candidate.run,
+        actor="function",
+        reason="all gates passed",
+        state=EndpointState(
+            newest_run=candidate.run,
+            pipeline=candidate.pipeline,
+            variants=[
+                Variant(
+                    run=version.run,
+                    pipeline=version.pipeline,
+                    manifest_sha256=version.manifest_sha256,
+                    role=role,
+                    weight=weight,
+                )
+                for version, (role, weight) in versions.items()
+            ],
+            rollout=RolloutState(
+                kind=kind, run=candidate.run, salt=number, step_number=number, steps=[0.5], floor=floor
+            ),
+        ),
+        decided_at=_FIRST + timedelta(days=1),
+    )
+    assert append(store, local_signer(settings, Role.DECIDER), record)
+    write_heads(store, {endpoint: number})
+    return number
+
+
 def publish_and_deploy(
     store: Store, settings: Settings, *, number: int, pipeline: str = "demand", **options: Any
 ) -> PublishedVersion:
@@ -211,11 +262,12 @@ def with_model_bytes(data: bytes) -> Callable[[Publication], Publication]:
     return lambda publication: replace(publication, model=data)
 
 
-def _write_release(store: Store, settings: Settings, pipeline: str) -> None:
+def _write_release(store: Store, settings: Settings, pipeline: str, deploy: Mapping[str, object]) -> None:
     key = release_key(pipeline, RELEASE)
     if store.stat(key) is not None:
         return
     text = f"name: {pipeline}\nowner: us\ndescription: {DESCRIPTION}\nsteps: {{train: {{notebook: train.ipynb}}}}\n"
+    text += f"deploy: {json.dumps(dict(deploy))}\n"
     record = release_of(pipeline, RELEASE, text, image=environment_digest())
     write_signed(store, key, record.to_bytes(), local_signer(settings, Role.REGISTRAR))
 

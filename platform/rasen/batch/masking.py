@@ -43,6 +43,7 @@ _PATTERNS = (
     ("gh", re.compile(r"gh[oprsu]_[A-Za-z0-9]{36,255}\b"), "[secret GitHub token]"),
     ("github_pat_", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b"), "[secret GitHub token]"),
     ("xox", re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"), "[secret Slack token]"),
+    ("rasen_", re.compile(r"\brasen_[0-9a-f]{12}\.[A-Za-z0-9_-]{20,}"), "[secret Rasen key]"),
     ("AIza", re.compile(r"\bAIza[A-Za-z0-9_-]{35}"), "[secret Google key]"),
     (
         "uthorization",

@@ -31,7 +31,7 @@ def list_deployments(
         return
     out = console()
     for row in rows:
-        colour = "green" if row.action == "deploy" else "red"
+        colour = {"deploy": "green", "promote": "green", "hold": "yellow"}.get(row.action, "red")
         out.print(
             f"[bold]{escape(row.endpoint)} {row.number}[/bold]  [{colour}]{row.action}[/]  {row.run or ''}  "
             f"[dim]{show_time(row.decided_at)} by {escape(row.actor)}[/dim]",

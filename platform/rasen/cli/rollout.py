@@ -14,6 +14,7 @@ from rasen.settings import load_settings
 if TYPE_CHECKING:
     from rasen.settings import Settings
     from rasen.tracking.records import LedgerRecord
+    from rasen.tracking.replica_report import VariantReport
 
 Decision = Literal["promote", "abort"]
 
@@ -151,8 +152,7 @@ def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
     for each in state.variants:
         mine = [variant for variant in counted if variant.run == each.run]
         out.print(
-            f"  {each.role:<10} {percent(each.weight):>7}  {each.run}  {sum(one.requests for one in mine)} requests, "
-            f"{sum(one.errors for one in mine)} failed",
+            f"  {each.role:<10} {percent(each.weight):>7}  {each.run}  {_describe_counts(mine)}",
             soft_wrap=True,
         )
     if rollout is None or judgement is None:
@@ -160,3 +160,24 @@ def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
         return
     out.print(f"  {describe_step(rollout)}", soft_wrap=True)
     out.print(f"  next: {judgement.action}: {escape(judgement.reason)}", soft_wrap=True)
+
+
+def _describe_counts(counted: list[VariantReport]) -> str:
+    """Return in words what the replicas counted for one version."""
+    from rasen.deploy.rollout import percent
+
+    said = [
+        f"{sum(one.requests for one in counted)} requests",
+        f"{sum(one.errors for one in counted)} failed",
+    ]
+    if rewards := sum(one.rewards for one in counted):
+        mean = sum(one.reward for one in counted) / rewards
+        said.append(f"{rewards} rewards, {mean:.3g} on average")
+    shadows = [one.shadow for one in counted if one.shadow is not None]
+    if answers := sum(one.answers for one in shadows):
+        said.append(f"{percent(sum(one.equal for one in shadows) / answers)} as returned")
+        if numbers := sum(one.numbers for one in shadows):
+            said.append(f"{sum(one.difference for one in shadows) / numbers:.3g} away on average")
+    if dropped := sum(one.dropped for one in shadows):
+        said.append(f"{dropped} copies dropped")
+    return ", ".join(said)
