@@ -1,6 +1,7 @@
 """Example → schema → JSON → the very frame the model was trained on."""
 
 import json
+import re
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -307,3 +308,52 @@ def test_what_was_sent_is_what_the_model_gets(rows: list[tuple[Any, ...]]) -> No
     values = to_values(schema, to_frame(schema, sent))
     assert (values["i"], values["f"], values["s"], values["d"]) == (i, f, s, sent["d"])
     assert [datetime.fromisoformat(str(at)) for at in values["t"]] == t
+
+
+def test_numbers_may_come_as_arrays() -> None:
+    frame = one_of_each()
+    schema = schema_of(frame)
+    values: dict[str, Any] = to_values(schema, frame)
+    numeric = {
+        column.name: np.array(
+            values[column.name], dtype=None if column.type is not ColumnType.FLOAT64 else float
+        )
+        for column in schema.inputs
+        if column.type in (ColumnType.BOOL, ColumnType.INT64, ColumnType.FLOAT64)
+        and (None not in values[column.name] or column.type is ColumnType.FLOAT64)
+        and column.dtype != "category[ordered]"
+    }
+    assert len(numeric) >= 5
+    pd.testing.assert_frame_equal(to_frame(schema, values | numeric), frame)
+    listed = {name: np.array(values[name], dtype=object) for name in values}
+    pd.testing.assert_frame_equal(to_frame(schema, listed), frame)
+
+
+@pytest.mark.parametrize("dtypes", [{"a": "float64", "b": "float64"}, {"a": "float64", "b": "int64"}])
+def test_a_frame_is_no_view_of_the_arrays_it_was_made_from(dtypes: dict[str, str]) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]}).astype(dtypes)
+    arrays = {name: frame[name].to_numpy().copy() for name in frame}
+    for array in arrays.values():
+        array.flags.writeable = False
+    built = to_frame(schema_of(frame), {str(name): array for name, array in arrays.items()})
+    built.loc[0, "a"] = 9.0
+    built["b"].to_numpy(copy=False)
+    assert arrays["a"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "array", "problem"),
+    [
+        ("int8", np.array([1, 300]), "does not fit into int8"),
+        ("int8", np.array([1.0, 2.0]), "row 0: 1.0 is not a whole number"),
+        ("float32", np.array([1.0, 1e39]), "row 1: 1e+39 is not a finite number"),
+        ("float64", np.array([1.0, np.nan]), "row 1: nan is not a finite number"),
+        ("float64", np.array([[1.0], [2.0]]), "is not a finite number"),
+        ("float64", np.array([True, False]), "row 0: True is not a finite number"),
+        ("bool", np.array([0, 1]), "row 0: 0 is not true or false"),
+    ],
+)
+def test_an_array_is_judged_as_its_list_would_be(dtype: str, array: Any, problem: str) -> None:
+    frame = pd.DataFrame({"x": np.array([0, 1]).astype(dtype)})
+    with pytest.raises(InvalidInput, match=re.escape(problem)):
+        to_frame(schema_of(frame), {"x": array})

@@ -33,6 +33,7 @@ from sklearn.preprocessing import (
     PolynomialFeatures,
     StandardScaler,
 )
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from xgboost import XGBClassifier, XGBRegressor
 
@@ -48,9 +49,13 @@ from rasen.model.publishing import prepare
 from rasen.model.schema import ModelSchema
 from rasen.settings import load_settings
 from rasen.store import open_store
-from rasen.tracking.records import Qualification
+from rasen.tracking.manifest import read_manifest
+from rasen.tracking.records import Qualification, Verdict
+from rasen.tracking.signature import load_trust
 from rasen_serving.live import load
 from rasen_serving.revisions import Revisions
+from stand.pipelines import write_pipeline
+from stand.runs import run_working_copy
 from stand.versions import publish_and_deploy
 
 RANDOM = np.random.default_rng(1)
@@ -253,6 +258,12 @@ def test_a_conversion_that_fails_says_why(tmp_path: Path) -> None:
         convert_to_onnx(*fitted((model, HOLES, TARGET), tmp_path)[:2])
 
 
+def test_what_onnx_computes_in_single_precision_is_not_used(tmp_path: Path) -> None:
+    model = make_pipeline(StandardScaler(), SVC())
+    with pytest.raises(NotConverted, match="SVMClassifier of ONNX computes in single precision"):
+        convert_to_onnx(*fitted((model, NUMBERS, CLASS), tmp_path)[:2])
+
+
 def test_a_conversion_that_warns_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, schema, _ = fitted((DecisionTreeRegressor(max_depth=2), NUMBERS, TARGET), tmp_path)
 
@@ -297,7 +308,7 @@ MODELS: list[Callable[[int], Any]] = [
 ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     make=st.sampled_from(MODELS),
     before=st.sampled_from(["nothing", "scaled", "encoded"]),
@@ -389,6 +400,29 @@ def test_manifests_of_before_and_of_now() -> None:
     assert Qualification.model_validate({}).usable_engines == ()
     now = Qualification(engine="xgboost", engines=["xgboost", "onnx"])
     assert now.usable_engines == ("xgboost", "onnx")
+
+
+TRAIN = """
+import numpy as np, pandas as pd, rasen
+from sklearn.tree import DecisionTreeRegressor
+rows = pd.DataFrame({"x": np.arange(60.0)})
+rasen.publish(DecisionTreeRegressor(max_depth=3).fit(rows, rows.x ** 2), example=rows.head(20))
+"""
+
+
+def test_a_run_publishes_the_graph_beside_the_model(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / "home")
+    executed = run_working_copy(settings, write_pipeline(tmp_path / "toy", {"train": [TRAIN]}))
+    assert executed.verdict is Verdict.SUCCEEDED
+    store = open_store(settings)
+    manifest = read_manifest(store, load_trust(settings), "toy", executed.run, environment="dev").manifest
+    assert manifest.model is not None
+    assert manifest.model.qualification.engines == ["onnx"]
+    assert manifest.model.qualification.engine == "onnx"
+    graph = manifest.model.files["onnx"]
+    assert graph.key == f"runs/toy/{executed.run}/_qualify/1/model.onnx"
+    assert sha256(store.read(graph.key)).hexdigest() == graph.sha256
+    assert graph in manifest.files
 
 
 @pytest.fixture(scope="module")

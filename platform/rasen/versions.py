@@ -12,7 +12,7 @@ import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-SERVING_SET = ("cloudpickle", "numpy", "pandas", "scikit-learn", "scipy", "xgboost-cpu")
+SERVING_SET = ("cloudpickle", "numpy", "onnxruntime", "pandas", "scikit-learn", "scipy", "xgboost-cpu")
 
 
 @cache

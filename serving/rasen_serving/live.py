@@ -135,16 +135,17 @@ class Loaded:
     ) -> None:
         """Compare with the published example, and measure what executes the model and in how large batches."""
         self._check(predict(self.model, example, self.schema.output), recorded)
+        if not self.row_wise:
+            return  # each request is a call of its own, of the model itself
         self.engines = choose_engines(
-            version.engines if self.row_wise else (),
+            version.engines,
             self.model,
             self.schema,
             onnx=_read_graph(version),
             example=values,
             answers=recorded,
         )
-        if self.row_wise:
-            self.batch_rows, self.quick_rows = self.engines.batch_rows, self.engines.quick_rows
+        self.batch_rows, self.quick_rows = self.engines.batch_rows, self.engines.quick_rows
 
     @staticmethod
     def _check(answers: Predictions, recorded: Predictions) -> None:

@@ -21,7 +21,7 @@ import httpx
 
 from bench.peer_environments import Unavailable, last_line, make_environment
 from bench.peer_servers import Peer, Rows, encoded, python_of_ours
-from bench.serving_home import NATIVE, deploy_model
+from bench.serving_home import CHOSEN, NATIVE, deploy_model
 from bench.serving_models import Workload
 from rasen.local.processes import free_port
 from rasen.settings_model import Settings
@@ -29,6 +29,7 @@ from stand.serving import new_settings, running_server
 
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
+_SHOWN = {NATIVE: "unmodified model", CHOSEN: "chosen engine"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ class OurContender:
 
     @property
     def name(self) -> str:
-        return f"Rasen, {'unmodified model' if self.engines == NATIVE else 'chosen engine'}"
+        return f"Rasen, {_SHOWN.get(self.engines, self.engines)}"
 
     @property
     def is_ours(self) -> bool:

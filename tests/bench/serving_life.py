@@ -25,7 +25,7 @@ from bench.load import Measured
 from bench.memory import cpu_seconds, family, measure_memory
 from bench.serving_home import CHOSEN, NATIVE, Deployer, deploy_model, deployer
 from bench.serving_models import Workload, make_workload
-from bench.serving_peers import machine, say
+from bench.serving_peers import end_tidily, machine, say
 from bench.wrk import ask
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
@@ -309,6 +309,7 @@ def main() -> None:
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="measure only this: load for so long")
     parser.add_argument("--rate", type=float, default=1000.0, help="requests a second of the soak")
     options = parser.parse_args()
+    end_tidily()
     where, lines = machine(), []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)

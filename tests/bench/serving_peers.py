@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -191,16 +192,22 @@ def machine() -> str:
     )
 
 
-def contenders_for(peers: Sequence[str], environments: Path) -> list[Contender]:
-    """Return the chosen peers, and ours twice: with the unmodified model, and with what the qualification allows."""
+def contenders_for(peers: Sequence[str], engines: Sequence[str], environments: Path) -> list[Contender]:
+    """Return the chosen peers, and ours once for each choice of engines."""
     found: list[Contender] = [
         PeerContender(peer=PEERS[name], environments=environments) for name in PEERS if name in peers
     ]
-    return [*found, *(OurContender(engines=engines) for engines in (NATIVE, CHOSEN))]
+    return [*found, *(OurContender(engines=choice) for choice in engines)]
 
 
 def run(
-    *, peers: Sequence[str], models: Sequence[str], rounds: int, seconds: float, environments: Path
+    *,
+    peers: Sequence[str],
+    models: Sequence[str],
+    engines: Sequence[str],
+    rounds: int,
+    seconds: float,
+    environments: Path,
 ) -> dict[str, list[Figures]]:
     """Measure and print; return all figures by model."""
     found: dict[str, list[Figures]] = {}
@@ -208,11 +215,16 @@ def run(
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for name in models:
             workload = make_workload(name, Path(folder) / name)
-            contenders = contenders_for(peers, environments)
+            contenders = contenders_for(peers, engines, environments)
             found[name] = measure_model(workload, contenders, rounds=rounds, seconds=seconds)
             print(f"\n**{name}**: req/s, p50 [p99] in ms\n\n{show_table(found[name])}", flush=True)
     print(f"\n{where}, best of {rounds} rounds of {seconds:.0f} s")
     return found
+
+
+def end_tidily() -> None:
+    """Have SIGTERM end the servers that were started, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def names(text: str) -> list[str]:
@@ -237,6 +249,12 @@ def main() -> None:
         "--peers", type=names, default=list(PEERS), help=f"of {','.join(PEERS)}; all by default"
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        default=[NATIVE, CHOSEN],
+        help="of ours: native, chosen, or one by name, such as onnx",
+    )
     parser.add_argument("--rounds", type=int, default=2, help="how many turns each contender gets")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long each scenario takes in a round")
     parser.add_argument(
@@ -244,10 +262,12 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all rounds to a file")
     options = parser.parse_args()
+    end_tidily()
     where = machine()
     found = run(
         peers=options.peers,
         models=options.models,
+        engines=options.engines,
         rounds=options.rounds,
         seconds=options.seconds,
         environments=options.environments,

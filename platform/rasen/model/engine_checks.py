@@ -24,6 +24,7 @@ from rasen.model.threshold_rows import threshold_rows
 Values = dict[str, list[Any]]  # Any: JSON values
 
 _REAL_ROWS = 5000
+_MIXED_ROWS = 1000
 _EDGE_ROWS = 2000
 _ODD_ROWS = 200
 _THRESHOLD_ROWS = 2000
@@ -36,30 +37,70 @@ UNSEEN = "(unseen)"
 def compare_engine(
     engine: Engine, model: object, schema: ModelSchema, rows: Mapping[str, Sequence[object]]
 ) -> tuple[str | None, int]:
-    """Compare an engine with the model.
+    """Compare one engine with the model; as `Comparison.compare`."""
+    return Comparison(model, schema, rows).compare(engine)
+
+
+class Comparison:
+    """Compares engines with one model, which is asked only once for what all of them have to answer.
 
     Args:
-        engine: What was made from the model.
         model: The model itself.
         schema: Its contract.
         rows: Real rows: one list of JSON values a column, as many as there are.
-
-    Returns:
-        Where they differ, `None` when nowhere; and on how many rows they were compared.
     """
-    comparison = _Comparison(NativeEngine(model, schema), engine)
-    for part in _parts({name: list(values[:_REAL_ROWS]) for name, values in rows.items()}, model, schema):
-        found = comparison.compare(part)
-        if found is not None:
-            return found, comparison.compared
-    if not comparison.compared:
-        return "the model answers none of the rows to compare on", 0
-    return None, comparison.compared
+
+    def __init__(self, model: object, schema: ModelSchema, rows: Mapping[str, Sequence[object]]) -> None:
+        self._native = NativeEngine(model, schema)
+        real: Values = {name: list(values[:_REAL_ROWS]) for name, values in rows.items()}
+        self._parts = _parts(real, model, schema)
+        self._asked: list[tuple[Values, Predictions]] = []
+        self._refused: list[tuple[Values, Exception]] = []
+
+    def compare(self, engine: Engine) -> tuple[str | None, int]:
+        """Compare an engine with the model.
+
+        Returns:
+            Where they differ, `None` when nowhere; and on how many rows they were compared.
+        """
+        self._ask_model()
+        compared = 0
+        for rows, expected in self._asked:
+            compared += _count(rows)
+            given = _ask(engine, rows)
+            if isinstance(given, Exception):
+                return f"{type(given).__name__} where the model has an answer, for {_first(rows)}", compared
+            found = difference(expected, given)
+            if found is not None:
+                return f"{found} ({_first(rows)} is the first of the rows)", compared
+        for rows, refusal in self._refused:
+            given = _ask(engine, rows)
+            if not isinstance(given, InvalidInput if isinstance(refusal, InvalidInput) else ModelFailed):
+                told = type(given).__name__ if isinstance(given, Exception) else "an answer"
+                return f"{told} where the model has {type(refusal).__name__}, for {_first(rows)}", compared
+        return (None if compared else "the model answers none of the rows to compare on"), compared
+
+    def _ask_model(self) -> None:
+        """Ask the model for all parts; rows that it refuses are taken out of their part by halving it."""
+        for part in self._parts:
+            waiting = [part] if _count(part) else []
+            while waiting:
+                rows = waiting.pop()
+                expected = _ask(self._native, rows)
+                if not isinstance(expected, Exception):
+                    self._asked.append((rows, expected))
+                elif _count(rows) == 1:
+                    self._refused.append((rows, expected))
+                elif len(self._refused) < _MOST_REFUSALS:
+                    half = _count(rows) // 2
+                    waiting += [{name: values[half:] for name, values in rows.items()}]
+                    waiting += [{name: values[:half] for name, values in rows.items()}]
 
 
 def _parts(real: Values, model: object, schema: ModelSchema) -> Iterator[Values]:
     chooser = random.Random(0)  # noqa: S311  # the same rows each time
     yield real
+    yield _mixed(real, schema, chooser)
     yield _moved(real, schema, chooser)
     yield _odd(real, schema, chooser)
     yield threshold_rows(real, model, schema, chooser, count=_THRESHOLD_ROWS)
@@ -67,45 +108,25 @@ def _parts(real: Values, model: object, schema: ModelSchema) -> Iterator[Values]
     yield from _single_rows(real, schema)
 
 
-class _Comparison:
-    """Compares rows, and counts those that the model answered."""
+def _count(rows: Values) -> int:
+    return len(next(iter(rows.values())))
 
-    def __init__(self, native: Engine, engine: Engine) -> None:
-        self._native = native
-        self._engine = engine
-        self._refusals = 0
-        self.compared = 0
 
-    def compare(self, rows: Values) -> str | None:
-        """Return where the engines differ on these rows."""
-        count = len(next(iter(rows.values())))
-        if not count:
-            return None
-        expected, given = _ask(self._native, rows), _ask(self._engine, rows)
-        if isinstance(expected, Exception):
-            self._refusals += 1
-            if count > 1 and self._refusals < _MOST_REFUSALS:
-                half = count // 2
-                first, second = (
-                    {name: values[part] for name, values in rows.items()}
-                    for part in (slice(half), slice(half, None))
-                )
-                return self.compare(first) or self.compare(second)
-            if count > 1 or any(
-                isinstance(expected, kind) and isinstance(given, kind) for kind in (InvalidInput, ModelFailed)
-            ):
-                return None
-        else:
-            self.compared += count
-        if isinstance(expected, Exception) or isinstance(given, Exception):
-            told = [
-                type(one).__name__ if isinstance(one, Exception) else "an answer" for one in (expected, given)
+def _mixed(real: Values, schema: ModelSchema, chooser: random.Random) -> Values:
+    """Return rows whose columns come from different real rows, fractions somewhere between those of two."""
+    count = _count(real)
+    mixed: Values = {}
+    for column in schema.inputs:
+        values = real[column.name]
+        drawn = [values[chooser.randrange(count)] for _ in range(_MIXED_ROWS)]
+        if column.type is ColumnType.FLOAT64:
+            others = [values[chooser.randrange(count)] for _ in range(_MIXED_ROWS)]
+            drawn = [
+                one if one is None or other is None else one + (other - one) * chooser.random()
+                for one, other in zip(drawn, others, strict=True)
             ]
-            return f"{told[1]} where the model has {told[0]}, for {_first(rows)}"
-        found = difference(expected, given)
-        if found is None:
-            return None
-        return f"{found} ({_first(rows)} is the first of the rows)"
+        mixed[column.name] = drawn
+    return mixed
 
 
 def _ask(engine: Engine, rows: Values) -> Predictions | Exception:
@@ -122,7 +143,7 @@ def _first(rows: Values) -> str:
 def _moved(real: Values, schema: ModelSchema, chooser: random.Random) -> Values:
     """Return real rows with one number each moved to an edge of what its column has seen, or just beyond."""
     numeric = [column for column in schema.inputs if column.type in (ColumnType.FLOAT64, ColumnType.INT64)]
-    count = len(next(iter(real.values())))
+    count = _count(real)
     chosen = [chooser.randrange(count) for _ in range(_EDGE_ROWS)] if numeric else []
     moved: Values = {name: [values[row] for row in chosen] for name, values in real.items()}
     edges = {column.name: list(_edges(column, real[column.name])) for column in numeric}
@@ -150,7 +171,7 @@ def _odd(real: Values, schema: ModelSchema, chooser: random.Random) -> Values:
         for value in ([None] if column.nullable else [])
         + (_texts(column) if column.type is ColumnType.STRING else [])
     ]
-    count = len(next(iter(real.values())))
+    count = _count(real)
     chosen = [chooser.randrange(count) for _ in range(_ODD_ROWS if choices else 0)]
     odd: Values = {name: [values[row] for row in chosen] for name, values in real.items()}
     for row in range(len(chosen)):
@@ -165,7 +186,7 @@ def _texts(column: Column) -> list[Any]:  # Any: JSON values
 
 def _single_rows(real: Values, schema: ModelSchema) -> Iterator[Values]:
     """Yield single rows: real ones, and such as only one column makes unusual."""
-    count = len(next(iter(real.values())))
+    count = _count(real)
     for row in range(min(count, _SINGLE_ROWS)):
         yield {name: [values[row]] for name, values in real.items()}
     first: Values = {name: values[:1] for name, values in real.items()}

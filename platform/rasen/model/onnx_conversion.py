@@ -30,6 +30,19 @@ CONVERSION_SECONDS = 20.0
 _OPSETS = {"": 18, "ai.onnx.ml": 3}  # what skl2onnx writes its parts in
 _IR_VERSION = 10  # the first that knows TreeEnsemble
 _ENCODERS = ("OneHotEncoder", "OrdinalEncoder")
+# Operators whose numbers are single, whatever goes in: a class may change where two are almost as likely.
+_SINGLE_PRECISION = {
+    "FeatureVectorizer",
+    "Imputer",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "Scaler",
+    "SVMClassifier",
+    "SVMRegressor",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+}
 _NUMERIC = (ColumnType.BOOL, ColumnType.INT64, ColumnType.FLOAT64)
 
 
@@ -66,6 +79,8 @@ def convert_to_onnx(
                 data = _convert(model, steps, schema)
         except _TookTooLong:
             raise NotConverted(f"the conversion took more than {seconds:.0f} s") from None
+        except NotConverted:
+            raise
         except Exception as error:  # the boundary to the converters
             if type(error).__name__ in ("MissingShapeCalculator", "MissingConverter"):
                 return None
@@ -174,8 +189,9 @@ def _by_skl2onnx(model: Any, steps: list[Any], schema: ModelSchema) -> Any | Non
         return None
     else:
         types = [(ROWS_INPUT, DoubleTensorType([None, len(schema.inputs)]))]
+    # Else the probabilities of a classifier become a list of dicts, which only exists in single precision.
     options = {id(model): {"zipmap": False}} if hasattr(model, "classes_") else None
-    return convert_sklearn(
+    graph = convert_sklearn(
         model,
         initial_types=types,
         options=options,
@@ -183,6 +199,10 @@ def _by_skl2onnx(model: Any, steps: list[Any], schema: ModelSchema) -> Any | Non
         custom_conversion_functions={SimpleImputer: convert_imputer},
         custom_shape_calculators={SimpleImputer: imputer_shape},
     )
+    narrow = sorted({node.op_type for node in graph.graph.node} & _SINGLE_PRECISION)
+    if narrow:
+        raise NotConverted(f"{narrow[0]} of ONNX computes in single precision, the model in double")
+    return graph
 
 
 def _has_text(schema: ModelSchema) -> bool:

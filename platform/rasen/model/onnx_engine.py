@@ -67,6 +67,8 @@ class OnnxEngine:
             (answer,) = self._session.run(self._result, feed)
         except Exception as error:  # the boundary to a library
             raise ModelFailed(f"the model raised {type(error).__name__}: {error}") from error
+        if answer.shape == (rows, 1):
+            answer = answer.reshape(rows)
         if answer.dtype.kind == "i" and self._output.type is ColumnType.BOOL:
             answer = answer != 0  # converters know no classes of true and false
         return normalise(answer, rows=rows, output=self._output)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput, ModelFailed, RasenError
-from rasen.model.engine_checks import compare_engine
+from rasen.model.engine_checks import Comparison
 from rasen.model.engines import Engine, NativeEngine, choose_engines, make_engines
 from rasen.model.frames import FrameBuilder, conform, to_values
 from rasen.model.loading import LoadedModel, assemble, check_digest
@@ -208,8 +208,9 @@ def _compare_engines(
     rows = values
     if evaluation is not None:
         rows = to_values(loaded.schema, conform(loaded.schema, evaluation))
+    comparison = Comparison(loaded.model, loaded.schema, rows)
     for engine in make_engines(loaded.model, loaded.schema):
-        _compare_engine(engine, loaded, rows, report)
+        _compare_engine(engine, comparison, report)
     if "folded" in report.equal_engines:
         return None  # no graph is quicker than one product with a vector, and the conversion takes seconds
     report.stage("converting the model to ONNX")
@@ -222,14 +223,12 @@ def _compare_engines(
         report.engines["onnx"] = str(error)
         report.findings.append(f"the model is not executed by ONNX Runtime: {error}")
         return None
-    return graph if _compare_engine(converted, loaded, rows, report) else None
+    return graph if _compare_engine(converted, comparison, report) else None
 
 
-def _compare_engine(
-    engine: Engine, loaded: LoadedModel, rows: Mapping[str, list[object]], report: _Report
-) -> bool:
+def _compare_engine(engine: Engine, comparison: Comparison, report: _Report) -> bool:
     report.stage(f"comparing the engine {engine.name!r} with the model")
-    differs, compared = compare_engine(engine, loaded.model, loaded.schema, rows)
+    differs, compared = comparison.compare(engine)
     report.engines[engine.name] = differs or f"the same on {compared} rows"
     if differs is None:
         report.equal_engines.append(engine.name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_NODES = 2_000_000
 """An ensemble with more is left alone: its arrays would weigh hundreds of megabytes."""
 
+_MOST_BYTES = 150 * MOST_NODES  # about as much JSON as XGBoost writes for so many
 _SINGLE_TREES = ("DecisionTreeRegressor", "DecisionTreeClassifier")
 _FORESTS = ("RandomForestRegressor", "RandomForestClassifier", "ExtraTreesRegressor", "ExtraTreesClassifier")
 _BOOSTED = ("GradientBoostingRegressor", "GradientBoostingClassifier")
@@ -234,7 +235,10 @@ def _read_xgboost(estimator: Any, *, classifies: bool) -> Ensemble | None:  # An
         return None  # another number than NaN means missing
     if booster.num_features() == 0 or any(kind == "c" for kind in booster.feature_types or ()):
         return None
-    learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+    raw = booster.save_raw("json")
+    if len(raw) > _MOST_BYTES:
+        return None
+    learner = json.loads(raw)["learner"]
     parameters = learner["learner_model_param"]
     link = _XGBOOST_LINKS.get(learner["objective"]["name"])
     if link is None or learner["gradient_booster"]["name"] != "gbtree" or int(parameters["num_target"]) > 1:
