@@ -18,7 +18,7 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: help
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(STAMP) ## Run the main job twice on this machine: notebook, run, deployment, prediction
@@ -38,6 +38,10 @@ test: $(STAMP) ## Check everything that CI checks: format, lint, types, tests
 .PHONY: test-helm
 test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs npm
 	@$(VENV)/bin/python -m pytest -m helm
+
+.PHONY: test-clients
+test-clients: $(STAMP) ## Call a running service with the real clients of every protocol
+	@$(VENV)/bin/python -m pytest -m clients tests/test_serving_clients.py
 
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
@@ -61,6 +65,7 @@ lock: ## Renew the lock files; needs uv
 		pyproject.toml --output-file requirements.lock
 	@$(UV_COMPILE) --extra serving --constraints requirements.lock --no-emit-package rasen \
 		pyproject.toml --output-file requirements-serving.lock
+	@$(UV_COMPILE) tests/clients/requirements.in --output-file tests/clients/requirements.lock
 
 .PHONY: lock-peers
 lock-peers: ## Renew the locks of the peers of the serving benchmark; needs uv

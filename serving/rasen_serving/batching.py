@@ -14,9 +14,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rasen.errors import InvalidInput, ModelFailed
 from rasen_serving.asked import Asked
+from rasen_serving.decode import Columns, RowColumns
 from rasen_serving.live import Loaded, Predicted
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import Overloaded
@@ -132,14 +134,7 @@ def answer(loaded: Loaded, batch: Sequence[Request], *, max_rows: int) -> list[O
 
 
 def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
-    merged: dict[str, Sequence[object]] = {}
-    for name in loaded.schema.names:
-        values: list[object] = []
-        for request in batch:
-            assert request.columns is not None  # only such are taken together
-            values += request.columns[name]
-        merged[name] = values
-    predictions = loaded.predict(merged)
+    predictions = loaded.predict(_merge(loaded, batch))
     outcomes: list[Outcome] = []
     start = 0
     for request in batch:
@@ -155,6 +150,31 @@ def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
         )
         start = end
     return outcomes
+
+
+def _merge(loaded: Loaded, batch: Sequence[Request]) -> Columns:
+    """Return the rows of all requests, by column."""
+    names = loaded.schema.names
+    records: list[tuple[object, ...]] = []
+    for request in batch:
+        if type(request.columns) is not RowColumns:
+            break
+        records += request.columns.records
+    else:
+        return dict(zip(names, zip(*records, strict=True), strict=True))
+    given = [request.columns for request in batch if request.columns is not None]  # only such are together
+    return {name: _join([columns[name] for columns in given]) for name in names}
+
+
+def _join(parts: list[Any]) -> Any:  # Any: lists, tuples, or arrays that a wire format brought
+    if all(hasattr(part, "dtype") for part in parts) and len({part.dtype for part in parts}) == 1:
+        import numpy as np
+
+        return np.concatenate(parts)
+    values: list[object] = []
+    for part in parts:
+        values += part.tolist() if hasattr(part, "dtype") else part
+    return values
 
 
 def _answer_one(loaded: Loaded, request: Request, *, max_rows: int) -> Outcome:

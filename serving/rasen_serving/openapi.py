@@ -15,6 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from rasen.data.columns import ColumnType
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen_serving.live import Live, Versions
+from rasen_serving.openapi_protocols import protocol_paths
 from rasen_serving.refusals import CODES
 
 Json = dict[str, Any]  # Any: JSON
@@ -38,7 +39,14 @@ _MEANINGS = {
 }
 
 
-def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], bool], is_open: bool) -> Json:
+def build_openapi(
+    app: FastAPI,
+    versions: Versions,
+    *,
+    may_ask: Callable[[str], bool],
+    is_open: bool,
+    vertex_route: str = "",
+) -> Json:
     """Return the document for what is live now.
 
     Args:
@@ -46,6 +54,7 @@ def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], 
         versions: What is live.
         may_ask: Whether the reader may ask an endpoint; of others nothing is said.
         is_open: Whether everybody may ask without a key.
+        vertex_route: Where Vertex AI asks, `""` when it does not.
     """
     document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
@@ -58,7 +67,9 @@ def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], 
         schemas[f"{name}.request"] = _request(name, loaded.schema)
         schemas[f"{name}.response"] = _response(loaded.schema.output)
         paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live)}
-    document["paths"] = paths | document["paths"]
+    shown = [versions.live[name] for name in sorted(filter(may_ask, versions.live))]
+    others = protocol_paths(shown[0] if shown else None, vertex_route=vertex_route)
+    document["paths"] = paths | document["paths"] | others
     if not is_open:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},

@@ -2,9 +2,9 @@
 
 `python -m bench.serving_home NAME ENGINES VERSIONS`, with the home of the environment, makes an API key and publishes
 so many versions, then deploys one for each line that it reads and answers with the revision's number. ENGINES is
-`native`, the unmodified model, or `chosen`: whatever the qualification finds equal, which is what every published model
-gets. A process of its own, for the same reason as `serving_models.py`, and because publishing must not take time from
-the process that measures.
+`native`, the unmodified model; `chosen`, whatever the qualification finds equal, which is what every published model
+gets; or the name of one engine. A process of its own, for the same reason as `serving_models.py`, and because
+publishing must not take time from the process that measures.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from bench.peer_environments import Unavailable
 from rasen.settings import load_settings, platform_environment
 from rasen.settings_model import Settings
 
@@ -53,7 +54,11 @@ class Deployer:
 
 @contextmanager
 def deployer(settings: Settings, name: str, *, engines: str, versions: int = 1) -> Iterator[Deployer]:
-    """Publish so many versions of a model, and give what deploys them."""
+    """Publish so many versions of a model, and give what deploys them.
+
+    Raises:
+        Unavailable: They cannot be published so.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.serving_home", name, engines, str(versions)],
         env=platform_environment(settings),
@@ -64,7 +69,8 @@ def deployer(settings: Settings, name: str, *, engines: str, versions: int = 1) 
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line, "nothing could be published"
+        if not line:
+            raise Unavailable(f"{name} could not be published with the engines {engines!r}; see above")
         yield Deployer(process=process, **json.loads(line))
     finally:
         process.communicate(timeout=30)  # it ends when it is told nothing more
@@ -77,10 +83,14 @@ def deploy_model(settings: Settings, name: str, *, engines: str) -> Deployer:
         return ready
 
 
-def qualify(
-    model: Any, frame: pd.DataFrame
-) -> dict[str, Any]:  # Any: of a library; options of `publish_version`
-    """Return the engines that answer as the model does, as the step `_qualify` finds them."""
+def qualify(model: Any, frame: pd.DataFrame, *, wanted: str) -> dict[str, Any]:  # Any: of a library; options
+    """Return the engines that answer as the model does, as the step `_qualify` finds them, or the one that is wanted.
+
+    Raises:
+        ValueError: The wanted one does not.
+    """
+    if wanted == NATIVE:
+        return {"engines": []}
     from bench.serving_models import schema_of
     from rasen.model.engine_checks import compare_engine
     from rasen.model.engines import make_engines
@@ -95,7 +105,11 @@ def qualify(
         for engine in make_engines(model, schema, onnx=graph)
         if compare_engine(engine, model, schema, rows)[0] is None
     ]
-    if "folded" in equal:  # no graph is quicker than one product with a vector
+    if wanted != CHOSEN:
+        if wanted not in equal:
+            raise ValueError(f"no engine {wanted!r} answers as the model does; these do: {equal}")
+        equal = [wanted]
+    elif "folded" in equal:  # no graph is quicker than one product with a vector
         equal = [name for name in equal if name != "onnx"]
     return {"engines": equal, "onnx": graph if "onnx" in equal else None}
 
@@ -121,7 +135,7 @@ def main() -> None:
         endpoints=[name],
     )
     made = [make_model(name, seed=seed) for seed in range(min(count, _DIFFERENT))]
-    options = [qualify(model, frame) if engines == CHOSEN else {"engines": []} for model, frame in made]
+    options = [qualify(model, frame, wanted=engines) for model, frame in made]
     versions = [
         publish_version(
             store,
