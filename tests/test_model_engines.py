@@ -16,6 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.engine_checks import compare_engine
+from rasen.model.engine_plan import EnginePlan
 from rasen.model.engines import NativeEngine, choose_engines, make_engines
 from rasen.model.frames import to_values
 from rasen.model.predictions import Predictions, difference
@@ -343,3 +344,16 @@ def test_a_model_that_answers_nothing_has_no_engine(tmp_path: Any) -> None:
 
 def head(rows: dict[str, list[Any]], count: int) -> dict[str, list[Any]]:
     return {name: values[:count] for name, values in rows.items()}
+
+
+def test_what_was_measured_elsewhere_is_followed_if_it_can_be(tmp_path: Any) -> None:
+    model, schema, rows = fitted(FOLDED["pipeline"], tmp_path)
+    example = head(rows, 3)
+    plan = EnginePlan(engines=("folded", "native"), begins=(0, 7), batch_rows=99, quick_rows=6)
+    engines = choose_engines(["folded"], model, schema, example=example, plan=plan)
+    assert engines.plan is plan
+    assert [engines.for_rows(rows).name for rows in (1, 6, 7, 99)] == ["folded", "folded", "native", "native"]
+    impossible = EnginePlan(engines=("onnx",), begins=(0,), batch_rows=99, quick_rows=6)
+    engines = choose_engines(["folded"], model, schema, example=example, plan=impossible)
+    assert engines.plan is not impossible
+    assert set(engines.names) <= {"folded", "native"}

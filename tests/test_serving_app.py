@@ -312,8 +312,10 @@ def test_each_endpoint_is_described_with_its_own_types(app: App) -> None:
     document = app.call("GET", "/openapi.json").json()
     operation = document["paths"]["/endpoints/wide/predict"]["post"]
     assert DESCRIPTION in operation["description"]
-    example = operation["requestBody"]["content"]["application/json"]["example"]
-    assert app.predict("wide", example).status_code == 200
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    assert set(examples) == {"rows", "columns"}
+    for example in examples.values():
+        assert app.predict("wide", example["value"]).status_code == 200
     row = document["components"]["schemas"]["wide.row"]
     assert row["properties"]["delay"] == {"type": ["number", "null"], "format": "double"}
     assert row["properties"]["day"] == {"type": "string", "format": "date"}
@@ -343,9 +345,9 @@ def test_the_description_is_valid_for_what_it_describes(app: App) -> None:
     jsonschema.validate(app.predict("wide", {}).json(), error)
 
 
-def test_the_front_door_leads_to_the_docs(app: App) -> None:
+def test_the_front_door_leads_to_the_console(app: App) -> None:
     answer = app.call("GET", "/")
-    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/console")
 
 
 def test_the_docs_page_asks_nobody_else_for_anything(app: App) -> None:

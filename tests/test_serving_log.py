@@ -18,6 +18,7 @@ from rasen.errors import StoreError, StoreUnavailable
 from rasen.settings import load_settings
 from rasen.store import MemoryStore, Stat, Store
 from rasen_serving import log as log_module
+from rasen_serving import shipping
 from rasen_serving.board import Board, LogRows, make_board, settle
 from rasen_serving.flattening import flatten, read_inputs
 from rasen_serving.log import Entry, PredictionLog, is_sampled, make_tick
@@ -317,6 +318,42 @@ def test_a_segment_that_holds_no_rows_of_the_log_is_moved_aside(tmp_path: Path, 
     said, failure = send(tmp_path, MemoryStore())
     assert failure is None
     assert [(one.outcome, one.rows) for one in said] == [("rejected", 2)]
+
+
+def test_a_full_disk_is_no_attempt_and_too_little_memory_is_one(
+    tmp_path: Path, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, board, entry(1))
+
+    def fail(error: Exception) -> None:
+        def convert(*_: object, **__: object) -> list[Path]:
+            raise error
+
+        monkeypatch.setattr(shipping, "_convert", convert)
+
+    fail(OSError(28, "No space left on device"))
+    for _ in range(MOST_ATTEMPTS + 1):
+        said, failure = send(tmp_path, MemoryStore())
+        assert (said, isinstance(failure, StoreUnavailable)) == ([], True)
+    fail(MemoryError("96 MB"))
+    for _ in range(MOST_ATTEMPTS):
+        assert send(tmp_path, MemoryStore())[0] == []
+    said, failure = send(tmp_path, MemoryStore())
+    assert ([one.outcome for one in said], failure) == (["rejected"], None)
+
+
+def test_two_files_of_one_endpoint_and_day_are_two_objects(tmp_path: Path) -> None:
+    store, folder = MemoryStore(), tmp_path / "_endpoint=demand" / "_day=2026-11-21"
+    folder.mkdir(parents=True)
+    files = [folder / "data_0.parquet", folder / "data_1.parquet"]
+    for path in files:
+        path.write_bytes(path.name.encode())
+    for _ in range(2):
+        sink(store).take("abc", files)
+    assert [store.read(stat.key) for stat in store.list("predictions/")] == [
+        b"data_1.parquet",
+        b"data_0.parquet",
+    ]
 
 
 def test_a_segment_that_ends_process_after_process_is_moved_aside(tmp_path: Path, board: Board) -> None:

@@ -68,6 +68,8 @@ def test_requests_that_come_together_wait_for_one_loading(server: Server) -> Non
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: server.predict(name), range(16)))
     assert {answer.status_code for answer in answers} == {200}
+    # The supervisor hears of it after the worker has begun to answer.
+    wait_until(lambda: server.log().count(f"{name} revision 1 is live") > loaded)
     assert server.log().count(f"{name} revision 1 is live") == loaded + 1
 
 

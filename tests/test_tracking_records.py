@@ -17,7 +17,17 @@ from rasen.settings import child_environment, find_home, load_settings, platform
 from rasen.store import check_key
 from rasen.tracking import keys
 from rasen.tracking.ids import check_name, check_run_id, instant_of, run_id
-from rasen.tracking.records import End, Metric, Start, StepResult, UnreadableRecord, Verdict
+from rasen.tracking.records import (
+    End,
+    EndpointState,
+    FallbackPolicy,
+    LogPolicy,
+    Metric,
+    Start,
+    StepResult,
+    UnreadableRecord,
+    Verdict,
+)
 
 INSTANTS = st.datetimes(
     min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis wants the bounds without a zone
@@ -65,6 +75,15 @@ def test_metrics_survive_json_whatever_they_are(value: float) -> None:
     )
     found = StepResult.from_bytes(result.to_bytes()).metrics[0].value
     assert found == value or (math.isnan(found) and math.isnan(value))
+
+
+def test_a_ledger_state_of_before_rollouts_is_read() -> None:
+    old = (
+        '{"newest_run": "r", "pipeline": "p", "variants": [], "rollout": null, "fallback": {}, "claims": {}}'
+    )
+    state = EndpointState.model_validate_json(old)
+    assert (state.rollout, state.fallback, state.log) == (None, FallbackPolicy(), LogPolicy())
+    assert EndpointState.model_validate_json(state.model_dump_json()) == state
 
 
 def test_readers_tolerate_new_fields_and_refuse_new_formats() -> None:

@@ -10,16 +10,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from rasen.errors import NotFound, RasenError
 from rasen_serving.access import ANYBODY, OPEN_PATHS
 from rasen_serving.asked import authorization_of, note_headers, request_id_of
-from rasen_serving.docs import ASSETS, asset_path, docs_page
+from rasen_serving.console import add_console
+from rasen_serving.docs import add_docs
 from rasen_serving.openapi import build_openapi
 from rasen_serving.protocol_routes import add_protocol_routes, error_body
-from rasen_serving.refusals import MethodRefused, headers_of, status_of
+from rasen_serving.refusals import Asleep, MethodRefused, headers_of, status_of
 from rasen_serving.requests import answer_request, caller_of
 from rasen_serving.rewards import mount_rewards
 from rasen_serving.service import Service
@@ -103,13 +104,21 @@ def create_app(service: Service) -> FastAPI:
     @app.get("/endpoints/{endpoint}", summary="One endpoint: schema, example, version, metrics")
     async def show_endpoint(endpoint: str, request: Request) -> EndpointDetail:
         caller_of(request).check_may_ask(endpoint)
-        return describe(service.versions.take(endpoint))
+        try:
+            return describe(service.versions.take(endpoint))
+        except Asleep:
+            service.want(endpoint)  # so that "try again in a moment" is right
+            raise
 
     @app.get("/livez", summary="The process answers")
     async def live() -> Health:
         return Health(ready=True)
 
-    @app.get("/readyz", summary="The service has everything that the ledger names")
+    @app.get(
+        "/readyz",
+        summary="The service has everything that the ledger names",
+        responses={503: {"model": Health, "description": "It has not; the reason says why"}},
+    )
     async def ready(response: Response) -> Health:
         reason = "draining" if service.draining else service.situation.reason
         is_ready = service.situation.ready and not service.draining
@@ -130,18 +139,10 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def root() -> Response:
-        return RedirectResponse("/docs")
+        return RedirectResponse("/console")
 
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return docs_page(app.title)
-
-    @app.get("/docs/{name}", include_in_schema=False)
-    async def asset(name: str) -> Response:
-        if name not in ASSETS:
-            raise NotFound(f"there is no {name[:100]!r} under /docs")
-        return FileResponse(asset_path(name), media_type=ASSETS[name])
-
+    add_docs(app)
+    add_console(app)
     mount_rewards(app, service)
     _answer_errors(app)
     return app

@@ -14,12 +14,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from rasen.errors import InvalidInput, ModelFailed
-from rasen.model.conversion import as_list, is_array
 from rasen_serving.asked import Asked
+from rasen_serving.decode import Columns, RowColumns
 from rasen_serving.live import Loaded, Predicted
 from rasen_serving.prediction_thread import PredictionThread
 from rasen_serving.refusals import Overloaded
@@ -135,12 +134,7 @@ def answer(loaded: Loaded, batch: Sequence[Request], *, max_rows: int) -> list[O
 
 
 def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
-    arrays = any(request.asked.wire.gives_arrays for request in batch)
-    merged: dict[str, Sequence[object]] = {}
-    for name in loaded.schema.names:
-        parts = [request.columns[name] for request in batch if request.columns is not None]  # none is
-        merged[name] = _joined_arrays(parts) if arrays else list(chain.from_iterable(parts))
-    predictions = loaded.predict(merged)
+    predictions = loaded.predict(_merge(loaded, batch))
     outcomes: list[Outcome] = []
     start = 0
     for request in batch:
@@ -158,13 +152,29 @@ def _answer_together(loaded: Loaded, batch: Sequence[Request]) -> list[Outcome]:
     return outcomes
 
 
-def _joined_arrays(parts: list[Any]) -> Any:  # Any: lists or arrays, and one of them
-    """Return values one after the other: an array, when all of them are arrays of one type."""
-    import numpy as np
+def _merge(loaded: Loaded, batch: Sequence[Request]) -> Columns:
+    """Return the rows of all requests, by column."""
+    names = loaded.schema.names
+    records: list[tuple[object, ...]] = []
+    for request in batch:
+        if type(request.columns) is not RowColumns:
+            break
+        records += request.columns.records
+    else:
+        return dict(zip(names, zip(*records, strict=True), strict=True))
+    given = [request.columns for request in batch if request.columns is not None]  # only such are together
+    return {name: _join([columns[name] for columns in given]) for name in names}
 
-    if all(map(is_array, parts)) and len({part.dtype for part in parts}) == 1:
+
+def _join(parts: list[Any]) -> Any:  # Any: lists, tuples, or arrays that a wire format brought
+    if all(hasattr(part, "dtype") for part in parts) and len({part.dtype for part in parts}) == 1:
+        import numpy as np
+
         return np.concatenate(parts)
-    return list(chain.from_iterable(map(as_list, parts)))
+    values: list[object] = []
+    for part in parts:
+        values += part.tolist() if hasattr(part, "dtype") else part
+    return values
 
 
 def _answer_one(loaded: Loaded, request: Request, *, max_rows: int) -> Outcome:

@@ -11,13 +11,14 @@ escaped colon (`\u003a`) could hide one, so bodies with such an escape take the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
 from rasen.data.columns import ColumnType
 from rasen.model.schema import ModelSchema
@@ -31,12 +32,22 @@ class NotFast(Exception):  # a turn of the road, not an error anybody sees
     """The fast way does not apply; the slow one decides."""
 
 
+class RowColumns(Columns):
+    """Columns that came as rows, and those rows: several requests are put together row by row (`batching.py`).
+
+    Args:
+        records: One tuple a row, its values in the schema's order.
+    """
+
+    __slots__ = ("records",)
+
+    records: list[tuple[object, ...]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Field:
     name: str
-    of_rows: Callable[[Any], Any]  # Any: a generated struct, and whatever JSON held
-    nullable: bool
-    text: bool
+    position: int
     key_colons: int
 
 
@@ -44,16 +55,20 @@ class RequestDecoder:
     """Decodes requests of one model version; made once when the version is loaded."""
 
     def __init__(self, schema: ModelSchema) -> None:
-        self._fields = [
-            _Field(
-                name=column.name,
-                of_rows=attrgetter(f"f{position}"),
-                nullable=column.nullable,
-                text=column.type in _TEXT_TYPES,
-                key_colons=1 + column.name.count(":"),
-            )
+        fields = [
+            _Field(name=column.name, position=position, key_colons=1 + column.name.count(":"))
             for position, column in enumerate(schema.inputs)
         ]
+        self._names = schema.names
+        self._fields = fields
+        self._nullable = [
+            field for field, column in zip(fields, schema.inputs, strict=True) if column.nullable
+        ]
+        self._texts = [
+            column.name for column in schema.inputs if column.type in _TEXT_TYPES
+        ]  # the only values that can hold a colon
+        self._row_colons = sum(field.key_colons for field in fields)
+        self._lists = [attrgetter(f"f{field.position}") for field in fields]
         self._decoder = msgspec.json.Decoder(_request_type(schema))
 
     def decode(self, body: bytes) -> Columns:
@@ -69,36 +84,53 @@ class RequestDecoder:
         rows, given = request.rows, request.columns
         if (rows is UNSET) == (given is UNSET) or b"\\u003" in body:
             raise NotFast
-        columns: Columns = {}
-        colons = 1
-        count = len(rows) if given is UNSET else _longest(given, len(self._fields))
-        for field in self._fields:
-            values: list[Any]  # Any: JSON values, checked by rasen.model.frames
-            if given is UNSET:
-                values = list(map(field.of_rows, rows))
-                absent = values.count(UNSET) if field.nullable else 0
-                if absent:
-                    values = [None if value is UNSET else value for value in values]
-                colons += field.key_colons * (count - absent)
-            else:
-                listed: list[Any] | UnsetType = field.of_rows(given)  # Any: likewise
-                values = [None] * count if listed is UNSET else listed
-                colons += 0 if listed is UNSET else field.key_colons
-                if len(values) != count:
-                    raise NotFast
-            if field.text:
-                colons += sum(value.count(":") for value in values if type(value) is str)
-            columns[field.name] = values
-        if count == 0 or body.count(b":") != colons:
-            raise NotFast
+        columns, colons = self._of_rows(rows) if given is UNSET else self._of_columns(given)
+        found = body.count(b":")
+        if found != colons:  # seldom: texts with colons, or a key that came twice
+            colons += sum(
+                value.count(":") for name in self._texts for value in columns[name] if type(value) is str
+            )
+            if found != colons:
+                raise NotFast
         return columns
 
+    def _of_rows(self, rows: list[Any]) -> tuple[Columns, int]:  # Any: generated structs
+        """Return the columns, and how many colons their keys took."""
+        if not rows:
+            raise NotFast
+        records = list(map(astuple, rows))
+        columns = RowColumns(zip(self._names, zip(*records, strict=True), strict=True))
+        columns.records = records
+        colons = 1 + len(rows) * self._row_colons
+        absences = 0
+        for field in self._nullable:
+            values = columns[field.name]
+            absent = values.count(UNSET)
+            if absent:
+                absences += absent
+                colons -= absent * field.key_colons
+                columns[field.name] = [None if value is UNSET else value for value in values]
+        if absences:
+            columns.records = list(zip(*columns.values(), strict=True))
+        return columns, colons
 
-def _longest(columns: object, fields: int) -> int:
-    lengths = [
-        len(values) for position in range(fields) if (values := getattr(columns, f"f{position}")) is not UNSET
-    ]
-    return max(lengths, default=0)
+    def _of_columns(self, given: Any) -> tuple[Columns, int]:  # Any: a generated struct
+        """Return the columns, and how many colons their keys took."""
+        lists: list[list[Any] | UnsetType] = [of_columns(given) for of_columns in self._lists]
+        count = max((len(values) for values in lists if values is not UNSET), default=0)
+        if count == 0:
+            raise NotFast
+        columns: Columns = {}
+        colons = 1
+        for field, values in zip(self._fields, lists, strict=True):
+            if values is UNSET:
+                columns[field.name] = [None] * count
+                continue
+            if len(values) != count:
+                raise NotFast
+            columns[field.name] = values
+            colons += field.key_colons
+        return columns, colons
 
 
 def _request_type(schema: ModelSchema) -> type[Any]:  # Any: a generated struct

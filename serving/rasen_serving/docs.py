@@ -1,6 +1,7 @@
 """The `/docs` page: Swagger UI from an installed package, because a CDN is not there in a closed network.
 
-Only the assets of `fastapi-swagger` are used; the page itself is FastAPI's.
+Only the assets of `fastapi-swagger` are used. The page is our own, because FastAPI's has its script inline, which a
+policy that keeps other people's scripts out cannot allow.
 """
 
 from __future__ import annotations
@@ -8,31 +9,52 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi import Response
+from fastapi.responses import FileResponse
+
+from rasen.errors import NotFound
+from rasen_serving.pages import POLICY, page, static_file
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
 }
-"""What the page loads, with its media type."""
+"""What the page loads of Swagger UI, with its media type."""
+
+OWN = {
+    "docs.css": "text/css",
+    "docs.js": "text/javascript",
+}
+"""What it loads of ours."""
+
+_POLICY = POLICY | {
+    "style-src": "'self' 'unsafe-inline'",  # Swagger UI writes styles into its elements
+    "img-src": "'self' data:",  # and pictures into its style sheet
+}
+
+
+def add_docs(app: FastAPI) -> None:
+    """Add the page and what it loads to an app."""
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return page("docs.html", _POLICY)
+
+    @app.get("/docs/{name}", include_in_schema=False)
+    async def asset(name: str) -> Response:
+        if name in OWN:
+            return static_file(name, OWN[name])
+        if name not in ASSETS:
+            raise NotFound(f"there is no {name[:100]!r} under /docs")
+        return FileResponse(asset_path(name), media_type=ASSETS[name])
 
 
 @cache
 def asset_path(name: str) -> Path:
     """Return where an asset lies."""
     return Path(str(files("fastapi_swagger").joinpath("resources", name)))
-
-
-def docs_page(title: str) -> HTMLResponse:
-    """Return the page; it asks nobody but this service for anything."""
-    return get_swagger_ui_html(
-        openapi_url="openapi.json",
-        title=title,
-        swagger_js_url="docs/swagger-ui-bundle.js",
-        swagger_css_url="docs/swagger-ui.css",
-        swagger_favicon_url="docs/favicon-32x32.png",
-        swagger_ui_parameters={"tryItOutEnabled": True, "validatorUrl": None},
-    )

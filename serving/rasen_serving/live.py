@@ -24,6 +24,7 @@ from rasen.model.frames import to_values
 from rasen.model.loading import assemble, check_digest, differing_versions
 from rasen.model.predictions import Predictions, difference, predict, to_json
 from rasen.model.schema import ModelSchema
+from rasen.suggestion import suggest
 from rasen.tracking.records import FileRecord
 from rasen_serving.assignment import SHADOW, Chooser
 from rasen_serving.breaker import Breaker
@@ -144,6 +145,7 @@ class Loaded:
             onnx=_read_graph(version),
             example=values,
             answers=recorded,
+            plan=version.plan,
         )
         self.batch_rows, self.quick_rows = self.engines.batch_rows, self.engines.quick_rows
 
@@ -201,6 +203,13 @@ class Live:
         self.used = False  # since the last beat
         self.falls_back = frozenset(revision.fallback.on)
         self.budget_seconds = revision.fallback.timeout_seconds if "timeout" in self.falls_back else 0.0
+        names = self.champion.loaded.schema.names
+        for name in revision.log.exclude:
+            if name not in names:
+                logger.warning(
+                    "%s: no column %r is there to be kept out of the prediction log; %s",
+                    *(revision.endpoint, name, suggest(name, names)),
+                )
 
     @property
     def loaded(self) -> dict[str, Loaded]:

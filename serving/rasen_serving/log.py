@@ -38,7 +38,7 @@ OWN_FORMAT = "rasen"
 
 FLUSH_SECONDS = 0.25
 SEGMENT_SECONDS = 10.0
-SEGMENT_MAX_BYTES = 16 << 20
+SEGMENT_MAX_BYTES = 8 << 20
 BUFFER_MAX_BYTES = 16 << 20
 """What may wait in memory for the disk; more is dropped."""
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from rasen.model.engine_plan import EnginePlan
 from rasen_serving.callers import Callers
 
 CHAMPION = "champion"
@@ -42,6 +43,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         row_wise: Whether a row's answer does not depend on the rows beside it, so that requests may share a call.
         engines: What may execute the model besides itself, found equal to it when the run was qualified.
         quarantined: Why the model itself may not be executed here, `""` when it may.
+        plan: What was measured when the version was tried here, `None` before that.
     """
 
     run: str
@@ -58,6 +60,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     row_wise: bool = False
     engines: tuple[str, ...] = ()
     quarantined: str = ""
+    plan: EnginePlan | None = None
 
     @property
     def identity(self) -> str:
@@ -196,10 +199,11 @@ ToWorker: TypeAlias = Prepare | Switch | Forget | Evict | Serve | Situation | Le
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The revision is loaded, checked and warm."""
+    """The revision is loaded, checked and warm; `plans` has what was measured, by the versions' identity."""
 
     endpoint: str
     number: int
+    plans: dict[str, EnginePlan] = {}
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):

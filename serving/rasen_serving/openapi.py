@@ -14,29 +14,40 @@ from fastapi.openapi.utils import get_openapi
 
 from rasen.data.columns import ColumnType
 from rasen.model.schema import Column, ModelSchema, Output
+from rasen_serving.access import OPEN_PATHS
 from rasen_serving.live import Live, Versions
-from rasen_serving.openapi_protocols import protocol_paths
+from rasen_serving.openapi_prose import (
+    MEANINGS,
+    ONLY_CLOSED,
+    describe_endpoint,
+    error_example,
+    introduce,
+    without_tags,
+)
+from rasen_serving.openapi_protocols import PROTOCOL_ERRORS, PROTOCOL_TAGS, protocol_paths
 from rasen_serving.refusals import CODES
 
 Json = dict[str, Any]  # Any: JSON
 
-_DESCRIPTION = """Each endpoint answers `POST /endpoints/<endpoint>/predict`, typed by the model that is live.
+SERVICE_TAG = "service"
+"""Under which the routes of no endpoint stand."""
 
-Every answer names its model (`X-Rasen-Model`), the ledger's revision (`X-Rasen-Revision`) and the request
-(`X-Request-Id`, which you may send)."""
+_FOREIGN = ("HTTPValidationError", "ValidationError")
+"""FastAPI's own error, which no route here answers."""
 
-_MEANINGS = {
-    400: "The body is not JSON",
-    401: "An API key or a token is needed, and none, an unknown or an expired one came",
-    403: "The API key is for other endpoints",
-    404: "There is no such endpoint; the message lists those there are",
-    413: "Too many bytes or rows",
-    415: "The content type is not application/json",
-    422: "Fields are missing, unknown or of another type; each is named by its path",
-    429: "The API key asks more often than it may; `Retry-After` says when to ask again",
-    500: "The service failed; the operator's log has the reason",
-    503: "Nothing can answer now: nothing is live yet, too many requests wait, or the model failed and has no profile",
+_REQUEST_HEADERS = {
+    "X-Request-Id": "comes back, and stands in every log; made up if you send none",
+    "X-Rasen-Routing-Key": "the same key meets the same variant while the shares stay as they are",
+    "X-Rasen-Variant": "the variant to be asked, by role or run; for testers, where the service allows it",
+    "traceparent": "W3C trace context",
 }
+_ANSWER_HEADERS = {
+    "X-Rasen-Model": "the run whose model answered",
+    "X-Rasen-Revision": "the number of the ledger's record",
+    "X-Rasen-Source": "`profile` when the model could not answer; absent otherwise",
+    "X-Request-Id": "yours, or the one made up for you",
+}
+_RETRIED = frozenset({429, 503})
 
 
 def build_openapi(
@@ -56,9 +67,18 @@ def build_openapi(
         is_open: Whether everybody may ask without a key.
         vertex_route: Where Vertex AI asks, `""` when it does not.
     """
-    document = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=introduce(versions, may_ask=may_ask, is_open=is_open),
+        routes=app.routes,
+    )
     schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Error"] = _error()
+    for name in _FOREIGN:
+        schemas.pop(name, None)
+    _tell_errors(document["paths"], is_open=is_open)
+    tags: list[Json] = []
     paths: Json = {}
     for name in sorted(filter(may_ask, versions.live)):
         live = versions.live[name]
@@ -66,10 +86,14 @@ def build_openapi(
         schemas[f"{name}.row"] = _row(loaded.schema)
         schemas[f"{name}.request"] = _request(name, loaded.schema)
         schemas[f"{name}.response"] = _response(loaded.schema.output)
-        paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live)}
+        paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live, is_open=is_open)}
+        tags.append({"name": name, "description": without_tags(loaded.version.description)})
     shown = [versions.live[name] for name in sorted(filter(may_ask, versions.live))]
     others = protocol_paths(shown[0] if shown else None, vertex_route=vertex_route)
     document["paths"] = paths | document["paths"] | others
+    used = {tag for item in document["paths"].values() for one in item.values() for tag in one["tags"]}
+    tags += [{"name": tag, "description": told} for tag, told in PROTOCOL_TAGS.items() if tag in used]
+    document["tags"] = [*tags, {"name": SERVICE_TAG, "description": "what there is, and whether it is well"}]
     if not is_open:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -79,52 +103,79 @@ def build_openapi(
     return document
 
 
-def _operation(name: str, live: Live) -> Json:
+def _operation(name: str, live: Live, *, is_open: bool) -> Json:
     loaded = live.champion.loaded
-    version = loaded.version
-    about = [version.description] if version.description else []
-    about.append(
-        f"Live: revision {live.revision.number}, model `{version.run}` of pipeline `{version.pipeline}`."
-    )
     answer = {
         "predictions": loaded.example_predictions,
         "source": "model",
-        "model": version.run,
+        "model": loaded.version.run,
         "request_id": "3f0c2b8e5d5a4c1b9a7e6f4d2c1b0a99",
     }
     responses: Json = {
         "200": {
             "description": "One prediction a row, in the rows' order",
             "headers": {
-                header: {"schema": {"type": "string"}}
-                for header in ("X-Rasen-Model", "X-Rasen-Revision", "X-Request-Id")
+                header: {"description": meaning, "schema": {"type": "string"}}
+                for header, meaning in _ANSWER_HEADERS.items()
             },
             "content": {"application/json": {"schema": _ref(f"{name}.response"), "example": answer}},
         }
     }
-    responses |= {
-        str(status): {
-            "description": meaning,
-            "content": {"application/json": {"schema": _ref("Error")}},
-        }
-        for status, meaning in _MEANINGS.items()
-    }
+    for status, meaning in MEANINGS.items():
+        if is_open and status in ONLY_CLOSED:
+            continue
+        content = {"schema": _ref("Error"), "example": error_example(status, loaded)}
+        responses[str(status)] = {"description": meaning, "content": {"application/json": content}}
+        if status in _RETRIED:
+            waiting = {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
+            responses[str(status)]["headers"] = {"Retry-After": waiting}
+    rows = loaded.example_rows
+    columns = {column: [row[column] for row in rows] for column in loaded.schema.names}
     return {
         "operationId": f"predict_{name}",
         "summary": f"Predict with {name}",
-        "description": "\n\n".join(about),
+        "description": describe_endpoint(name, live, is_open=is_open),
         "tags": [name],
+        "parameters": [
+            {"name": header, "in": "header", "description": meaning, "schema": {"type": "string"}}
+            for header, meaning in _REQUEST_HEADERS.items()
+        ],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
                     "schema": _ref(f"{name}.request"),
-                    "example": {"rows": loaded.example_rows},
+                    "examples": {
+                        "rows": {"summary": "rows, as the analyst published them", "value": {"rows": rows}},
+                        "columns": {"summary": "the same as columns", "value": {"columns": columns}},
+                    },
                 }
             },
         },
         "responses": responses,
     }
+
+
+def _tell_errors(paths: Json, *, is_open: bool) -> None:
+    """Say of FastAPI's routes which errors they really answer."""
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            operation.setdefault("tags", [SERVICE_TAG])
+            responses = operation["responses"]
+            responses.pop("422", None)
+            if path in OPEN_PATHS:
+                continue
+            wanted = [] if is_open else [401, 429]
+            if method == "post":
+                wanted += [400, 413, 415, 422]
+            if "{endpoint}" in path:
+                wanted += [404, 503] if is_open else [403, 404, 503]
+            error = PROTOCOL_ERRORS.get(operation["tags"][0], _ref("Error"))
+            for status in wanted:
+                responses[str(status)] = {
+                    "description": MEANINGS[status],
+                    "content": {"application/json": {"schema": error}},
+                }
 
 
 def _ref(name: str) -> Json:
@@ -195,7 +246,7 @@ def _column(column: Column) -> Json:
     if column.nullable:
         value["type"] = [value["type"], "null"]
     if column.categories is not None:
-        value["description"] = "seen in training: " + ", ".join(map(str, column.categories))
+        value["description"] = without_tags("seen in training: " + ", ".join(map(str, column.categories)))
     return value
 
 

@@ -177,6 +177,11 @@ CODES = sorted({kind.code for kind in _KINDS.values()})
 """The codes that exist, for the API's documentation."""
 
 
+def codes_of(status: int) -> list[str]:
+    """Return the codes that an error status may come with."""
+    return list(dict.fromkeys(kind.code for kind in _KINDS.values() if kind.status == status))
+
+
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error."""
     return _kind_of(error).status
@@ -189,8 +194,8 @@ def headers_of(error: Exception) -> dict[str, str]:
             return {"Retry-After": "1"}
         case RateExceeded():
             return {"Retry-After": str(math.ceil(error.seconds))}
-        case Unauthenticated():
-            return {"WWW-Authenticate": 'Bearer realm="rasen", Basic realm="rasen"'}
+        case Unauthenticated():  # Basic first: of several in one line Chromium reads the first
+            return {"WWW-Authenticate": 'Basic realm="rasen", Bearer realm="rasen"'}
         case _:
             return {}
 

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import msgspec
 
 from rasen.deploy.ledger import find_head, list_endpoints, read_heads, read_record
 from rasen.errors import DigestMismatch, NotFound, ObjectNotFound, StoreError, StoreUnavailable, TrustError
+from rasen.model.engine_plan import EnginePlan
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import deployment_key, manifest_key, result_key
@@ -83,6 +85,21 @@ class Resolved:
             revision=msgspec.structs.replace(self.revision, variants=kept),
             records=self.records,
             left_out=self.left_out | {variant.version.run: reason},
+        )
+
+    def planned(self, plans: Mapping[str, EnginePlan | None]) -> Resolved:
+        """Return the same with what was measured when its versions were tried, by their identity."""
+        variants = [
+            msgspec.structs.replace(
+                one,
+                version=msgspec.structs.replace(one.version, plan=plans.get(one.version.identity)),
+            )
+            for one in self.revision.variants
+        ]
+        return Resolved(
+            revision=msgspec.structs.replace(self.revision, variants=variants),
+            records=self.records,
+            left_out=self.left_out,
         )
 
     def profile_only(self, reason: str) -> Resolved:

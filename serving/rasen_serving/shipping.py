@@ -40,8 +40,9 @@ MOST_ATTEMPTS = 3
 """So many processes may come to an end over one segment."""
 
 _NICENESS = 10
-_MEMORY = "192MB"
-_ROW_GROUP = 20_480
+_MEMORY = "96MB"
+_ROW_GROUP = 10_240
+_LINE_BYTES = 1 << 20
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +119,10 @@ def _attempt(path: Path, scratch: Path, *, partitioned: bool, replica: str) -> _
     try:
         notes.write_text(json.dumps({segment: before + 1}))
         written = write_parquet(path, scratch, partitioned=partitioned, replica=replica)
+    except MemoryError as error:  # this segment's, so this counts: the note stays
+        raise StoreUnavailable(f"segment {segment} takes too much memory: {error}") from error
     except OSError as error:
+        notes.unlink(missing_ok=True)
         raise StoreUnavailable(f"segment {segment} could not be turned into Parquet: {error}") from error
     notes.unlink()
     return written
@@ -137,9 +141,10 @@ def write_parquet(path: Path, scratch: Path, *, partitioned: bool, replica: str)
     Raises:
         SegmentRejected: They are no rows of the log.
         OSError: The disk is full, or fails.
+        MemoryError: They are too much for the memory that is set for it.
     """
     lines = scratch / "rows.jsonl"
-    rows, damaged = 0, []
+    rows, longest, damaged = 0, 0, []
     encoder = msgspec.json.Encoder()
     with lines.open("wb", buffering=1 << 20) as file:
         for tick in read_ticks(path):
@@ -148,16 +153,20 @@ def write_parquet(path: Path, scratch: Path, *, partitioned: bool, replica: str)
                 continue
             try:
                 for record in flatten(tick):
-                    file.write(encoder.encode(record))
+                    line = encoder.encode(record)
+                    file.write(line)
                     file.write(b"\n")
                     rows += 1
+                    longest = max(longest, len(line))
             except (ValueError, OverflowError, IndexError) as error:  # msgspec's errors are ValueErrors
                 raise SegmentRejected(f"it holds something that is no row of the log: {error}") from error
-    files = _convert(lines, scratch, partitioned=partitioned, replica=replica) if rows else []
+    files = []
+    if rows:
+        files = _convert(lines, scratch, longest=longest, partitioned=partitioned, replica=replica)
     return _Written(files=files, rows=rows, damaged_rows=sum(damaged), damaged_frames=len(damaged))
 
 
-def _convert(lines: Path, scratch: Path, *, partitioned: bool, replica: str) -> list[Path]:
+def _convert(lines: Path, scratch: Path, *, longest: int, partitioned: bool, replica: str) -> list[Path]:
     import duckdb
 
     columns = {name: kind for name, kind in COLUMNS.items() if name != "replica"} | {"day": "VARCHAR"}
@@ -173,8 +182,10 @@ def _convert(lines: Path, scratch: Path, *, partitioned: bool, replica: str) -> 
         options += ', PARTITION_BY ("_endpoint", "_day")'
     else:
         target = target.with_suffix(".parquet")
+    # DuckDB's buffers are a multiple of the longest line that it is told to expect; unasked it takes 32 MB each.
+    size = max(_LINE_BYTES, longest + 1024)
     source = (
-        "read_json($lines, columns = $columns, format = 'newline_delimited', maximum_object_size = 67108864)"
+        f"read_json($lines, columns = $columns, format = 'newline_delimited', maximum_object_size = {size})"
     )
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": 1,
@@ -189,7 +200,9 @@ def _convert(lines: Path, scratch: Path, *, partitioned: bool, replica: str) -> 
                 f"COPY (SELECT {selected}{partition} FROM {source}) TO '{_quoted(target)}' ({options})",  # noqa: S608  # as said above
                 {"replica": replica, "lines": str(lines), "columns": columns},
             )
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+    except duckdb.OutOfMemoryException as error:
+        raise MemoryError(str(error)) from error
+    except duckdb.IOException as error:
         raise OSError(str(error)) from error
     except duckdb.Error as error:
         raise SegmentRejected(f"DuckDB refuses its rows: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Protocol
@@ -70,9 +71,14 @@ class StoreSink:
 
     def take(self, segment: str, files: list[Path]) -> None:
         """Upload each file under the endpoint and day that its folders name."""
-        for path in files:
+        taken: Counter[Path] = Counter()
+        for path in sorted(files):
             endpoint, day = (part.partition("=")[2] for part in path.parts[-3:-1])
-            key = prediction_key(endpoint, date.fromisoformat(day), self._replica, segment)
+            # A second file of one endpoint and day, which DuckDB makes of very many endpoints, is an object of its own.
+            number = taken[path.parent]
+            taken[path.parent] += 1
+            name = f"{segment}-{number}" if number else segment
+            key = prediction_key(endpoint, date.fromisoformat(day), self._replica, name)
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             try:

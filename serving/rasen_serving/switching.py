@@ -19,6 +19,7 @@ from functools import partial
 import msgspec
 
 from rasen.errors import ObjectNotFound, PlatformFailed, RasenError, StoreError, StoreUnavailable
+from rasen.model.engine_plan import EnginePlan
 from rasen_serving.fleet import PREPARE_SECONDS, Fleet, Worker
 from rasen_serving.messages import CHAMPION, Evict, Forget, Prepared, Refused, Revision, Switch, Version
 from rasen_serving.quarantine import Quarantine
@@ -90,7 +91,7 @@ class Switching:
         self._revisions = revisions
         self._fleet = fleet
         self._residency = residency
-        self._tried: set[str] = set()
+        self._plans: dict[str, EnginePlan | None] = {}  # of the versions that were tried, by identity
         self._changed = changed
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._reading = asyncio.Lock()  # `Revisions` is used by one thread at a time
@@ -285,11 +286,9 @@ class Switching:
             if variant.version.identity in present:
                 continue
             reason = self.quarantine.reason(variant.version)
-            if not reason and variant.version.identity not in self._tried:
+            if not reason and variant.version.identity not in self._plans:
                 async with self._retrials if revision.number in endpoint.refused else self._trials:
                     reason = await self._try(msgspec.structs.replace(revision, variants=[variant]))
-                if not reason:
-                    self._tried.add(variant.version.identity)
             if reason and variant.role == CHAMPION:
                 return reason
             if reason:  # the champion answers for it
@@ -298,6 +297,7 @@ class Switching:
 
     async def _make_live(self, endpoint: Endpoint, resolved: Resolved) -> str:
         """Have all workers prepare a revision and switch to it; return why not, `""` when they did."""
+        resolved = resolved.planned(self._plans)
         revision = resolved.revision
         asked = self._fleet.serving
         outcomes = await asyncio.gather(*(worker.prepare(revision) for worker in asked))
@@ -388,6 +388,7 @@ class Switching:
         await worker.ended.wait()
         match outcome:
             case Prepared():
+                self._plans |= {one: outcome.plans.get(one) for one in revision.identities}
                 return ""
             case Refused():
                 return outcome.reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,7 +27,10 @@ class EndpointSummary(View):
     """One endpoint in the list."""
 
     endpoint: str
-    live: bool = Field(description="whether it answers")
+    live: bool = Field(description="whether it is in memory and answers at once")
+    state: Literal["live", "asleep", "waiting"] = Field(
+        description="`asleep` is loaded when it is asked for; `waiting` is why nothing can answer"
+    )
     revision: int | None = Field(default=None, description="number of the ledger record that is live")
     model: str | None = Field(default=None, description="the run whose model answers")
     waiting: str = Field(default="", description="why nothing is live")
@@ -76,13 +79,17 @@ def summarise(versions: Versions, *, may_ask: Callable[[str], bool]) -> Endpoint
         path = f"/endpoints/{name}/predict"
         if live is None:
             waiting = versions.waiting.get(name, "")
-            summaries.append(EndpointSummary(endpoint=name, live=False, waiting=waiting, predict=path))
+            state: Literal["asleep", "waiting"] = "asleep" if name in versions.asleep else "waiting"
+            summaries.append(
+                EndpointSummary(endpoint=name, live=False, state=state, waiting=waiting, predict=path)
+            )
         else:
             revision = live.revision
             summaries.append(
                 EndpointSummary(
                     endpoint=name,
                     live=True,
+                    state="live",
                     revision=revision.number,
                     model=revision.champion.run,
                     predict=path,

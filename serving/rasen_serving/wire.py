@@ -44,10 +44,9 @@ class Given:
 
 
 class WireFormat(Protocol):
-    """Reads and writes one format; `gives_arrays` says that its columns may be NumPy arrays."""
+    """Reads and writes one format."""
 
     name: str
-    gives_arrays: bool
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain, well-formed request of at least one row; runs on the event loop.

@@ -55,7 +55,6 @@ class GrpcFormat:
     """Reads and writes protobuf messages."""
 
     name = "oip-grpc"
-    gives_arrays = True
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a request that is not large, and for a version that is live."""

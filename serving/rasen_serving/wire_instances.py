@@ -32,13 +32,13 @@ class InstancesFormat:
     """Reads and writes `instances` and `predictions`."""
 
     name = "instances"
-    gives_arrays = False
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain request."""
         if asked.content_type != JSON:
             check_json(asked.content_type)
-        return decode_rows(loaded, asked.body, key=b"instances") or read_small(_read, loaded, asked)
+        columns = decode_rows(loaded, asked.body, key=b"instances")
+        return read_small(_read, loaded, asked) if columns is None else columns
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""

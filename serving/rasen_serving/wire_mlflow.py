@@ -47,7 +47,6 @@ class MlflowFormat:
     """Reads and writes MLflow's forms."""
 
     name = "mlflow"
-    gives_arrays = False
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain request."""

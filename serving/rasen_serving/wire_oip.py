@@ -71,7 +71,6 @@ class OipFormat:
     """Reads and writes the Open Inference Protocol."""
 
     name = "oip"
-    gives_arrays = True
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a request that is not large, and for a version that is live."""

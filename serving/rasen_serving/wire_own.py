@@ -30,7 +30,6 @@ class OwnFormat:
     """Reads and writes our own format."""
 
     name = "rasen"
-    gives_arrays = False
 
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain request."""

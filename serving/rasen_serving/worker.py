@@ -185,7 +185,8 @@ class Worker:
             else:
                 live = await asyncio.get_running_loop().run_in_executor(self._loader, load, revision, present)
             self._versions.keep(live)
-            self._say(Prepared(endpoint=endpoint, number=number))
+            plans = {identity: loaded.engines.plan for identity, loaded in live.loaded.items()}
+            self._say(Prepared(endpoint=endpoint, number=number, plans=plans))
         except RasenError as error:
             self._say(
                 Refused(

@@ -84,6 +84,7 @@ def publish_version(
     engines: Sequence[str] = (),
     onnx: bytes | None = None,
     row_wise: bool = True,
+    description: str = DESCRIPTION,
     deploy: Mapping[str, object] | None = None,
 ) -> PublishedVersion:
     """Publish the run number `number` of a pipeline: release, start, files, results, and the signed manifest last.
@@ -99,6 +100,7 @@ def publish_version(
         metrics: What `train` logged.
         signer: Who signs the manifest instead of this machine's control.
         change: Changes the files before they are written, for versions that are wrong.
+        description: What the analyst says of it.
         engine: What qualification found equal to the model.
         row_wise: What it found of the rows.
         deploy: `deploy` of the pipeline; counts with the first version of a pipeline.
@@ -154,7 +156,7 @@ def publish_version(
             schema_=publication.schema.to_dict(),
             target=publication.target,
             trained_until=publication.trained_until,
-            description=DESCRIPTION,
+            description=description,
             qualification=Qualification(row_wise=row_wise, engines=list(engines)),
         ),
         files=list(files.values()),

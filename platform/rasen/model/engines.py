@@ -10,12 +10,12 @@ import logging
 import time
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput, ModelFailed
 from rasen.model.conversion import Values, as_list
+from rasen.model.engine_plan import EnginePlan
 from rasen.model.frames import FrameBuilder
 from rasen.model.predictions import Predictions, difference, predict
 from rasen.model.schema import ModelSchema
@@ -87,21 +87,29 @@ def make_engines(model: object, schema: ModelSchema, *, onnx: bytes | None = Non
     return [engine for engine in made if engine is not None]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Engines:
-    """The engines of one loaded model, and which of them is the quickest for how many rows.
+    """The engines of one loaded model, and which of them is the quickest for how many rows."""
 
-    Args:
-        names: The engines that are in use, the one for the fewest rows first.
-        batch_rows: How many rows a batch should have at most.
-        quick_rows: For how many rows an event loop may wait; 0 when for none.
-    """
+    def __init__(self, plan: EnginePlan, engines: Mapping[str, Engine]) -> None:
+        """Execute by a plan; `engines` has all that it names."""
+        self.plan = plan
+        self._begins = plan.begins
+        self._chosen = [engines[name] for name in plan.engines]
 
-    names: tuple[str, ...]
-    batch_rows: int
-    quick_rows: int
-    _begins: list[int]  # from how many rows each is the quickest
-    _chosen: list[Engine]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The engines that are in use."""
+        return tuple(dict.fromkeys(self.plan.engines))
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows a batch should have at most."""
+        return self.plan.batch_rows
+
+    @property
+    def quick_rows(self) -> int:
+        """For how many rows an event loop may wait; 0 when for none."""
+        return self.plan.quick_rows
 
     def for_rows(self, rows: int) -> Engine:
         """Return the engine for a batch of so many rows."""
@@ -120,7 +128,8 @@ class Engines:
 def only_native(model: object, schema: ModelSchema) -> Engines:
     """Return the model itself as its only engine, unmeasured, for one that is not to be executed to find out."""
     native = NativeEngine(model, schema)
-    return Engines(names=(native.name,), batch_rows=0, quick_rows=0, _begins=[0], _chosen=[native])
+    plan = EnginePlan(engines=(native.name,), begins=(0,), batch_rows=0, quick_rows=0)
+    return Engines(plan, {native.name: native})
 
 
 def choose_engines(
@@ -131,6 +140,7 @@ def choose_engines(
     onnx: bytes | None = None,
     example: Columns,
     answers: Predictions | None = None,
+    plan: EnginePlan | None = None,
 ) -> Engines:
     """Measure the engines that may execute a model, each for some tens of milliseconds.
 
@@ -144,8 +154,12 @@ def choose_engines(
         onnx: The graph that it was converted to, its digest checked.
         example: Rows that the model answers: one list of JSON values a column.
         answers: What it answers to them, if that is to be checked.
+        plan: What was measured in another process of this machine; followed if all that it names can be made here.
     """
     allowed = [*_allowed(names, model, schema, onnx, example, answers), NativeEngine(model, schema)]
+    by_name = {engine.name: engine for engine in allowed}
+    if plan is not None and by_name.keys() >= set(plan.engines):
+        return Engines(plan, by_name)
     sample = _vary(example, schema)
     # Nobody knows what a model itself makes of other values than it was published with.
     costs = [_measure(engine, sample if engine.quick else example) for engine in allowed]
@@ -154,13 +168,13 @@ def choose_engines(
     # Up to where the first engine begins that is not compiled, the event loop may wait.
     compiled = [begin - 1 for begin, engine in zip(begins, chosen, strict=True) if not engine.quick]
     quick_rows = _fit_quick_rows(begins, chosen, sample, most=min([most, *compiled]))
-    return Engines(
-        names=tuple(dict.fromkeys(engine.name for engine in chosen)),
+    found = EnginePlan(
+        engines=tuple(engine.name for engine in chosen),
+        begins=tuple(begins),
         batch_rows=quick_rows or most,  # the loop's turn is dearer than what a larger batch would save
         quick_rows=quick_rows,
-        _begins=begins,
-        _chosen=chosen,
     )
+    return Engines(found, by_name)
 
 
 def _allowed(
