@@ -114,6 +114,13 @@ def test_what_does_not_fit_is_named(app: App, document: object, told: str) -> No
     assert told in error_of(predict(app, document), 422)
 
 
+def test_all_that_is_wrong_is_told_at_once(app: App) -> None:
+    for instances in ([{"origin": 1}], [{"origin": 1, "hours": 2}]):
+        error = error_of(predict(app, {"instances": instances}), 422)
+        assert "instances[0].hour: missing" in error
+        assert "instances[0].origin: 1 is not text" in error
+
+
 def test_many_faults_are_counted(app: App) -> None:
     assert "; and 30 more" in error_of(predict(app, {"instances": [{}] * 20}), 422)
 

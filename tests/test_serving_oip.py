@@ -325,6 +325,13 @@ def test_a_tensor_that_does_not_fit_is_named_with_what_would_be_right(app: App, 
     assert told in error_of(infer(app, *inputs), 422)
 
 
+def test_all_that_is_wrong_is_told_at_once(app: App) -> None:
+    wide = {"name": "seats", "shape": [1], "datatype": "UINT64", "data": [2**63]}
+    error = error_of(infer(app, wide, ORIGIN, path="/v2/models/wide/infer"), 422)
+    for told in ("unknown tensor 'origin'", "tensor 'kind' is missing", "inputs[0].data[0]: "):
+        assert told in error
+
+
 def test_a_matrix_must_fit_every_column(app: App) -> None:
     path = "/v2/models/matrix/infer"
     error = error_of(infer(app, MATRIX | {"shape": [3, 2]}, path=path), 422)

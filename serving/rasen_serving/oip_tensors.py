@@ -80,9 +80,9 @@ def read_columns(
     """
     places: dict[str, _Place] = {}
     columns: Columns = {}
-    refuse_any(schema, _read(schema, tensors, columns, places, max_rows=max_rows))
-    if check_values:
-        refuse_any(schema, _judge(schema, columns, places))
+    problems = _read(schema, tensors, columns, places, max_rows=max_rows)
+    # What is read is judged when it has been read, whatever else there is to tell.
+    refuse_any(schema, chain(problems, _judge(schema, columns, places)) if check_values else problems)
     return columns
 
 

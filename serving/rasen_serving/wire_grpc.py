@@ -21,9 +21,10 @@ from rasen_serving.judge import refuse_any
 from rasen_serving.live import Loaded
 from rasen_serving.oip_datatypes import DATATYPES, datatype_of, outputs_of, write_bytes
 from rasen_serving.oip_tensors import Tensor, read_columns
-from rasen_serving.refusals import FieldProblem, MalformedBody, TooManyRows, headers_of, status_of, text_of
+from rasen_serving.refusals import FieldProblem, MalformedBody, headers_of, status_of, text_of
+from rasen_serving.small_requests import read_small
 from rasen_serving.wire import Answer, Given
-from rasen_serving.wire_oip import FAST_BYTES, OipNotes, check_version, wanted_outputs
+from rasen_serving.wire_oip import FAST_BINARY_BYTES, OipNotes, check_version, wanted_outputs
 
 Message = Any  # protobuf's classes are made at run time
 
@@ -59,12 +60,9 @@ class GrpcFormat:
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a request that is not large, and for a version that is live."""
         check_version(loaded, asked)
-        if len(asked.body) > FAST_BYTES:
+        if len(asked.body) > FAST_BINARY_BYTES:
             raise NotFast
-        try:
-            return _read(loaded, asked, max_rows=len(asked.body), check_values=False)
-        except TooManyRows:
-            raise NotFast from None  # how many are too many is known there
+        return read_small(_read, loaded, asked)
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""

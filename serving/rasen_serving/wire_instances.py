@@ -6,7 +6,7 @@ input, a bare value will do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -16,13 +16,11 @@ from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.judge import check_count, parse, read_columns, read_rows, refuse_any
 from rasen_serving.live import Loaded
-from rasen_serving.refusals import FieldProblem, PathElement, TooManyRows
+from rasen_serving.refusals import FieldProblem, PathElement
+from rasen_serving.small_requests import read_if_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_oip import refuse_in_one_text
 from rasen_serving.wire_own import JSON, check_json
-
-FAST_BYTES = 1 << 16
-"""What is larger, and not in the one form that our own decoder reads, is read in the prediction thread."""
 
 _WANTED = '{"instances": [{…}]}'
 _ENCODER = msgspec.json.Encoder()
@@ -38,7 +36,7 @@ class InstancesFormat:
         if asked.content_type != JSON:
             check_json(asked.content_type)
         columns = decode_rows(loaded, asked.body, key=b"instances")
-        return read_small(_read, loaded, asked) if columns is None else columns
+        return read_if_small(_read, loaded, asked) if columns is None else columns
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""
@@ -73,28 +71,6 @@ def decode_rows(loaded: Loaded, body: bytes, *, key: bytes) -> Columns | None:
         return loaded.decode(b'{"rows":' + body[len(start) :])
     except NotFast:
         return None
-
-
-def read_small(read: Callable[..., Columns], loaded: Loaded, asked: Asked) -> Columns:
-    """Return the columns of a request that is read slowly, but small enough for the event loop.
-
-    Its values are not looked at: the engine does, and what it refuses is read again with a look at each.
-
-    Args:
-        read: Called with `loaded`, `asked`, `max_rows` and `check_values`.
-        loaded: The version that answers.
-        asked: The request.
-
-    Raises:
-        NotFast: It is not.
-        InvalidInput: It is wrong.
-    """
-    if len(asked.body) > FAST_BYTES:
-        raise NotFast
-    try:
-        return read(loaded, asked, max_rows=len(asked.body), check_values=False)
-    except TooManyRows:
-        raise NotFast from None  # how many are too many is known there
 
 
 def _read(loaded: Loaded, asked: Asked, *, max_rows: int, check_values: bool) -> Columns:

@@ -18,12 +18,12 @@ from rasen_serving.decode import Columns
 from rasen_serving.judge import parse, read_columns, read_rows, refuse_any
 from rasen_serving.live import Loaded
 from rasen_serving.refusals import FieldProblem, WrongContentType, headers_of, status_of, text_of
+from rasen_serving.small_requests import read_if_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_instances import (
     decode_rows,
     read_instances,
     read_lists,
-    read_small,
     write_predictions,
 )
 from rasen_serving.wire_own import JSON, check_json
@@ -51,12 +51,12 @@ class MlflowFormat:
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a plain request."""
         if asked.content_type != JSON and _is_csv(asked.content_type):
-            return read_small(_read, loaded, asked)
+            return read_if_small(_read, loaded, asked)
         for key in (b"dataframe_records", b"instances"):
             columns = decode_rows(loaded, asked.body, key=key)
             if columns is not None:
                 return columns
-        return read_small(_read, loaded, asked)
+        return read_if_small(_read, loaded, asked)
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""

@@ -26,11 +26,11 @@ from rasen_serving.oip_tensors import Tensor, read_columns
 from rasen_serving.refusals import (
     FieldProblem,
     MalformedBody,
-    TooManyRows,
     headers_of,
     status_of,
     text_of,
 )
+from rasen_serving.small_requests import FAST_BYTES, read_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_own import JSON, check_json
 
@@ -39,9 +39,8 @@ HEAD_LENGTH = "Inference-Header-Content-Length"
 
 WANTED = '{"inputs": [{"name", "shape", "datatype", "data"}, …]}'
 
-FAST_JSON_BYTES = 1 << 16
-FAST_BYTES = 1 << 18
-"""What is larger is read in the prediction thread, because the event loop would wait for it for a millisecond."""
+FAST_BINARY_BYTES = 1 << 18
+"""As `small_requests.FAST_BYTES`, for what is mostly numbers that nobody looks at."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -75,20 +74,13 @@ class OipFormat:
     def decode(self, loaded: Loaded, asked: Asked) -> Columns:
         """Return the columns of a request that is not large, and for a version that is live."""
         check_version(loaded, asked)
-        if len(asked.body) > FAST_BYTES:
+        if len(asked.body) > FAST_BINARY_BYTES or len(split_body(asked)[0]) > FAST_BYTES:
             raise NotFast
-        head, raw = split_body(asked)
-        if len(head) > FAST_JSON_BYTES:
-            raise NotFast
-        try:
-            return self._read(loaded, asked, head, raw, max_rows=len(asked.body), check_values=False)
-        except TooManyRows:
-            raise NotFast from None  # how many are too many is known there
+        return read_small(_read, loaded, asked)
 
     def read(self, loaded: Loaded, asked: Asked, *, max_rows: int) -> Columns:
         """Return the columns of any request."""
-        head, raw = split_body(asked)
-        return self._read(loaded, asked, head, raw, max_rows=max_rows, check_values=True)
+        return _read(loaded, asked, max_rows=max_rows, check_values=True)
 
     def encode(self, given: Given, asked: Asked) -> Answer:
         """Write a good answer."""
@@ -128,15 +120,6 @@ class OipFormat:
     def refuse(self, error: Exception, asked: Asked) -> Answer:
         """Write an error."""
         return refuse_in_one_text(error, request_id=asked.request_id)
-
-    def _read(
-        self, loaded: Loaded, asked: Asked, head: bytes, raw: bytes, *, max_rows: int, check_values: bool
-    ) -> Columns:
-        notes = notes_of(asked)
-        document = parse(head, wanted=WANTED)
-        tensors: list[Tensor] = []
-        refuse_any(loaded.schema, _read_request(loaded.schema, document, raw, tensors, notes))
-        return read_columns(loaded.schema, tensors, max_rows=max_rows, check_values=check_values)
 
 
 OIP = OipFormat()
@@ -221,6 +204,14 @@ def split_body(asked: Asked) -> tuple[bytes, bytes]:
             f"{len(asked.body)} of the whole body"
         )
     return asked.body[: int(length)], asked.body[int(length) :]
+
+
+def _read(loaded: Loaded, asked: Asked, *, max_rows: int, check_values: bool) -> Columns:
+    head, raw = split_body(asked)
+    document = parse(head, wanted=WANTED)
+    tensors: list[Tensor] = []
+    refuse_any(loaded.schema, _read_request(loaded.schema, document, raw, tensors, notes_of(asked)))
+    return read_columns(loaded.schema, tensors, max_rows=max_rows, check_values=check_values)
 
 
 def _read_request(
