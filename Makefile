@@ -18,7 +18,7 @@ UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: help
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: $(STAMP) ## Run the main job twice on this machine: notebook, run, deployment, prediction
@@ -43,6 +43,10 @@ test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs n
 test-browser: $(STAMP) ## Try the console and /docs in a real Chromium; needs the package chromium
 	@$(VENV)/bin/python -m pytest -m browser
 
+.PHONY: test-clients
+test-clients: $(STAMP) ## Call a running service with the real clients of every protocol
+	@$(VENV)/bin/python -m pytest -m clients tests/test_serving_clients.py
+
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
 test-wild: $(STAMP) ## Compare with papermill on notebooks nobody here wrote; WILD_EVERY=20 takes a sample
@@ -64,6 +68,7 @@ lock: ## Renew the lock files; needs uv
 		pyproject.toml --output-file requirements.lock
 	@$(UV_COMPILE) --extra serving --constraints requirements.lock --no-emit-package rasen \
 		pyproject.toml --output-file requirements-serving.lock
+	@$(UV_COMPILE) tests/clients/requirements.in --output-file tests/clients/requirements.lock
 
 .PHONY: install
 install: $(STAMP) ## Make .venv from the lock; every other target does so when it has to

@@ -716,7 +716,9 @@ def test_every_route_is_health_or_asks_for_a_key(guarded: tuple[App, Door]) -> N
             if answer.status_code != 401:
                 open_to_all.add(path)
             elif method != "HEAD":
-                assert answer.json()["error"]["code"] == "unauthenticated"
+                assert "X-Api-Key" in answer.text  # the shape is that of the path's protocol
+                if path.startswith("/endpoints") and not path.endswith("/invocations"):
+                    assert answer.json()["error"]["code"] == "unauthenticated"
                 assert answer.headers["www-authenticate"]
                 assert answer.headers["x-request-id"]
     assert open_to_all == OPEN_PATHS

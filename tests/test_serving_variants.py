@@ -243,7 +243,7 @@ def settle(stage: Stage, condition: Callable[[], bool]) -> None:
             assert time.monotonic() < deadline, "waited too long"
             await asyncio.sleep(0.005)
 
-    stage.app._runner.run(wait())
+    stage.app.run(wait())
 
 
 def found(stage: Stage, endpoint: str) -> Compared:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTEXT_VARIABLE",
     "SECRETS_VARIABLE",
+    "VERTEX_VARIABLES",
     "Settings",
     "child_environment",
     "context_path",
@@ -34,6 +35,12 @@ __all__ = [
 ]
 
 _SESSION_MOST = 72
+VERTEX_VARIABLES = {
+    "AIP_HTTP_PORT": "serving_port",
+    "AIP_HEALTH_ROUTE": "vertex_health_route",
+    "AIP_PREDICT_ROUTE": "vertex_predict_route",
+}
+"""What Vertex AI sets for the containers that it runs, and the settings that say the same."""
 CONTEXT_VARIABLE = "RASEN_CONTEXT"
 """Set by the batch step for its kernel: the path of the file that says which run this is."""
 SECRETS_VARIABLE = "RASEN_SECRETS_CHANNEL"
@@ -120,6 +127,15 @@ def platform_environment(settings: Settings, **changes: str) -> dict[str, str]:
     return inherited | ours | changes
 
 
+def _of_vertex() -> dict[str, str]:
+    """Return what Vertex AI tells the container that it runs, as far as no setting of ours says otherwise."""
+    return {
+        field: os.environ[name]
+        for name, field in VERTEX_VARIABLES.items()
+        if os.environ.get(name) and f"RASEN_{field.upper()}" not in os.environ
+    }
+
+
 def __getattr__(name: str) -> object:
     """Give `rasen.settings.Settings` to whoever asks for it at run time."""
     if name == "Settings":
@@ -140,7 +156,7 @@ def load_settings(**overrides: Any) -> Settings:  # Any: each field has a type o
     from rasen.settings_model import Settings
 
     try:
-        return Settings(**overrides)
+        return Settings(**_of_vertex() | overrides)
     except ValidationError as error:
         problems = "; ".join(
             f"RASEN_{str(problem['loc'][0]).upper() if problem['loc'] else '?'}={problem['input']!r}: {problem['msg']}"

@@ -18,6 +18,7 @@ Environment = Literal["dev", "staging", "prod"]
 AccessWay = Literal["open", "keys", "jwt"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINK = re.compile(r"bigquery:([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_]{1,1024}")
+_ROUTE = re.compile(r"/[A-Za-z0-9._~:@/-]*")
 
 # In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
 # when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
@@ -86,6 +87,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address that the servers listen on")
     serving_port: int = Field(default=8080, ge=0, le=65535, description="port of the prediction API")
     admin_port: int = Field(default=8081, ge=0, le=65535, description="port of serving's admin routes")
+    grpc_port: int = Field(
+        default=0, ge=0, le=65535, description="port of the prediction API over gRPC; 0 for none"
+    )
     function_port: int = Field(default=8082, ge=0, le=65535, description="port of the deploy function")
     serving_workers: int = Field(default=2, ge=1, le=64, description="number of serving processes")
     max_body_bytes: int = Field(default=1_048_576, ge=1, description="largest request body, in bytes")
@@ -133,6 +137,18 @@ class Settings(BaseSettings):
         default=30.0,
         gt=0,
         description="seconds within which the body of a request must have arrived, and an answer been taken",
+    )
+    default_endpoint: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9_]{0,39})?$",
+        description="the endpoint that answers where a protocol knows only one model; by default the only one there is",
+    )
+    vertex_health_route: str = Field(
+        default="", description="path of the health route of a Vertex AI container; also AIP_HEALTH_ROUTE"
+    )
+    vertex_predict_route: str = Field(
+        default="",
+        description="path of the prediction route of a Vertex AI container; also AIP_PREDICT_ROUTE",
     )
     log_addresses: bool = Field(
         default=False, description="whether the prediction log keeps the callers' addresses"
@@ -195,6 +211,15 @@ class Settings(BaseSettings):
     store_patience_seconds: float = Field(
         default=60.0, ge=0, description="seconds for which a store that is down is asked again"
     )
+
+    @field_validator("vertex_health_route", "vertex_predict_route")
+    @classmethod
+    def _check_route(cls, value: str) -> str:
+        if value and (not _ROUTE.fullmatch(value) or value.startswith("/endpoints/")):
+            raise ValueError(
+                f"{value!r} must be a path like '/predict', and none of /endpoints/, which are ours"
+            )
+        return value
 
     @field_validator("secrets")
     @classmethod

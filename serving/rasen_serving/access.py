@@ -26,7 +26,7 @@ from rasen_serving.tokens import TokenCheck
 
 logger = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/livez", "/readyz"})
+OPEN_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/ping", "/health"})
 """The routes that anybody may ask: health, for a load balancer that has no key."""
 
 _REMEMBERED_MOST = 10_000

@@ -14,13 +14,14 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from rasen.errors import NotFound, RasenError
-from rasen_serving.access import ANYBODY, OPEN_PATHS, Known
+from rasen_serving.access import ANYBODY, OPEN_PATHS
 from rasen_serving.asked import authorization_of, note_headers, request_id_of
 from rasen_serving.console import add_console
 from rasen_serving.docs import add_docs
 from rasen_serving.openapi import build_openapi
-from rasen_serving.refusals import Asleep, MethodRefused, body_of, headers_of, status_of
-from rasen_serving.requests import answer_request
+from rasen_serving.protocol_routes import add_protocol_routes, error_body
+from rasen_serving.refusals import Asleep, MethodRefused, headers_of, status_of
+from rasen_serving.requests import answer_request, caller_of
 from rasen_serving.rewards import mount_rewards
 from rasen_serving.service import Service
 from rasen_serving.views import EndpointDetail, EndpointList, Health, describe, summarise
@@ -40,6 +41,7 @@ class Edge:
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
         self._app = app
         self._service = service
+        self._open_paths = OPEN_PATHS | {service.settings.vertex_health_route}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its id in the scope."""
@@ -60,13 +62,13 @@ class Edge:
         try:
             scope["rasen_caller"] = (
                 ANYBODY
-                if scope["path"] in OPEN_PATHS
+                if scope["path"] in self._open_paths
                 else self._service.access.identify(authorization_of(noted))
             )
         except RasenError as error:
             self._service.count_refusal(error)
             refusal = Response(
-                body_of(error, request_id=request_id.decode()),
+                error_body(scope["path"], error, request_id=request_id.decode()),
                 status_of(error),
                 headers_of(error),
                 media_type=JSON,
@@ -74,17 +76,6 @@ class Edge:
             await refusal(scope, receive, send_with_id)
             return
         await self._app(scope, receive, send_with_id)
-
-
-def caller_of(request: Request) -> Known:
-    """Return who asks, and count the request.
-
-    Raises:
-        RateExceeded: He asks too often.
-    """
-    caller: Known = request.scope["rasen_caller"]
-    caller.take()
-    return caller
 
 
 def create_app(service: Service) -> FastAPI:
@@ -98,6 +89,7 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.add_middleware(Edge, service=service)
+    add_protocol_routes(app, service)
 
     async def predict(request: Request) -> Response:
         return await answer_request(service, request, OWN, endpoint=request.path_params["endpoint"])
@@ -135,9 +127,14 @@ def create_app(service: Service) -> FastAPI:
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> JSONResponse:
-        caller = caller_of(request)
         return JSONResponse(
-            build_openapi(app, service.versions, may_ask=caller.may_ask, is_open=service.access.is_open)
+            build_openapi(
+                app,
+                service.versions,
+                may_ask=caller_of(request).may_ask,
+                is_open=service.access.is_open,
+                vertex_route=service.settings.vertex_predict_route,
+            )
         )
 
     @app.get("/", include_in_schema=False)
@@ -155,7 +152,8 @@ def _answer_errors(app: FastAPI) -> None:
     """Give the errors of all other routes the one shape."""
 
     def respond(request: Request, error: Exception) -> Response:
-        body = body_of(error, request_id=request.scope.get("rasen_request_id", ""))
+        request_id = request.scope.get("rasen_request_id", "")
+        body = error_body(request.url.path, error, request_id=request_id)
         return Response(body, status_of(error), headers_of(error), media_type=JSON)
 
     async def of_http(request: Request, error: Exception) -> Response:

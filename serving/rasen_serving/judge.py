@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from rasen.errors import InvalidInput
@@ -35,30 +36,39 @@ def judge(schema: ModelSchema, body: bytes, *, max_rows: int) -> Columns:
         InvalidRows: It is JSON, but not a request for this schema.
     """
     document = parse(body)
-    problems: list[FieldProblem] = []
     columns: Columns = {}
-    for problem in _read(schema, document, columns, max_rows=max_rows):
-        problems.append(problem)
-        if len(problems) == MOST_PROBLEMS:
-            break
-    if problems:
-        count = f"{len(problems)}" if len(problems) < MOST_PROBLEMS else f"{MOST_PROBLEMS} or more"
-        fields = "field" if len(problems) == 1 else "fields"
-        raise InvalidRows(
-            f"the request has {count} bad {fields}; the endpoint takes {', '.join(map(repr, schema.names))}",
-            tuple(problems),
-        )
+    refuse_any(schema, _read(schema, document, columns, max_rows=max_rows))
     return columns
 
 
-def parse(body: bytes) -> object:
+def refuse_any(schema: ModelSchema, problems: Iterable[FieldProblem]) -> None:
+    """Do nothing when there is no problem.
+
+    Raises:
+        InvalidRows: There are some; all of them, up to a number, are named.
+    """
+    found = tuple(islice(problems, MOST_PROBLEMS))
+    if found:
+        count = f"{len(found)}" if len(found) < MOST_PROBLEMS else f"{MOST_PROBLEMS} or more"
+        fields = "field" if len(found) == 1 else "fields"
+        raise InvalidRows(
+            f"the request has {count} bad {fields}; the endpoint takes {', '.join(map(repr, schema.names))}",
+            found,
+        )
+
+
+def parse(body: bytes, *, wanted: str = '{"rows": [{…}]} or {"columns": {…}}') -> object:
     """Return the JSON document in `body`, read as strictly as RFC 8259 allows.
+
+    Args:
+        body: The bytes.
+        wanted: What would be right, for whoever sends nothing.
 
     Raises:
         MalformedBody: It is not UTF-8, not JSON, nested too deeply, has NaN or Infinity, or a key twice.
     """
     if not body.strip():
-        raise MalformedBody('the body is empty; send {"rows": [{…}]} or {"columns": {…}}')
+        raise MalformedBody(f"the body is empty; send {wanted}")
     try:
         text = body.decode("utf-8")
         document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
@@ -106,56 +116,66 @@ def _read(
             yield FieldProblem(path=(key,), problem="unknown key; a request has rows or columns")
     match ("rows" in document, "columns" in document):
         case (True, False):
-            yield from _read_rows(schema, document["rows"], columns, max_rows=max_rows)
+            yield from read_rows(schema, document["rows"], columns, max_rows=max_rows)
         case (False, True):
-            yield from _read_columns(schema, document["columns"], columns, max_rows=max_rows)
+            yield from read_columns(schema, document["columns"], columns, max_rows=max_rows)
         case (True, True):
             yield FieldProblem(path=("columns",), problem="a request has rows or columns, not both")
         case _:
             yield FieldProblem(path=("rows",), problem="missing; a request has rows or columns")
 
 
-def _read_rows(
-    schema: ModelSchema, rows: object, columns: Columns, *, max_rows: int
+def read_rows(
+    schema: ModelSchema, rows: object, columns: Columns, *, max_rows: int, key: str = "rows"
 ) -> Iterator[FieldProblem]:
+    """Fill `columns` from a list of objects that stands under `key`, and yield what is wrong.
+
+    Raises:
+        TooManyRows: There are more than `max_rows`.
+    """
     if not isinstance(rows, list):
-        yield FieldProblem(path=("rows",), problem="must be a list of objects")
+        yield FieldProblem(path=(key,), problem="must be a list of objects")
         return
-    _check_count(len(rows), max_rows)
+    check_count(len(rows), max_rows)
     if not rows:
-        yield FieldProblem(path=("rows",), problem="must hold at least one row")
+        yield FieldProblem(path=(key,), problem="must hold at least one row")
     names = frozenset(schema.names)
     required = [column.name for column in schema.inputs if not column.nullable]
     good: list[tuple[int, Mapping[str, object]]] = []
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
-            yield FieldProblem(path=("rows", index), problem="must be an object with one field a column")
+            yield FieldProblem(path=(key, index), problem="must be an object with one field a column")
             continue
         good.append((index, row))
         for name in required:
             if name not in row:
-                yield FieldProblem(path=("rows", index, name), problem="missing")
+                yield FieldProblem(path=(key, index, name), problem="missing")
         for name in row:
             if name not in names:
-                yield FieldProblem(path=("rows", index, name), problem=_unknown(name, schema))
+                yield FieldProblem(path=(key, index, name), problem=_unknown(name, schema))
     for column in schema.inputs:
         columns[column.name] = [row.get(column.name) for _, row in good]
         present = [(index, row[column.name]) for index, row in good if column.name in row]
-        for position, problem in _faults(column, [value for _, value in present]):
-            yield FieldProblem(path=("rows", present[position][0], column.name), problem=problem)
+        for position, problem in find_faults(column, [value for _, value in present]):
+            yield FieldProblem(path=(key, present[position][0], column.name), problem=problem)
 
 
-def _read_columns(
-    schema: ModelSchema, given: object, columns: Columns, *, max_rows: int
+def read_columns(
+    schema: ModelSchema, given: object, columns: Columns, *, max_rows: int, key: str = "columns"
 ) -> Iterator[FieldProblem]:
+    """Fill `columns` from an object of lists that stands under `key`, and yield what is wrong.
+
+    Raises:
+        TooManyRows: There are more than `max_rows` rows.
+    """
     if not isinstance(given, dict):
-        yield FieldProblem(path=("columns",), problem="must be an object with one list a column")
+        yield FieldProblem(path=(key,), problem="must be an object with one list a column")
         return
     lists = {name: values for name, values in given.items() if isinstance(values, list)}
     count = max((len(values) for name, values in lists.items() if name in schema.names), default=0)
-    _check_count(count, max_rows)
+    check_count(count, max_rows)
     for name in given:
-        path: tuple[PathElement, ...] = ("columns", name)
+        path: tuple[PathElement, ...] = (key, name)
         if name not in schema.names:
             yield FieldProblem(path=path, problem=_unknown(name, schema))
         elif name not in lists:
@@ -163,17 +183,22 @@ def _read_columns(
         elif len(lists[name]) != count:
             yield FieldProblem(path=path, problem=f"has {len(lists[name])} values, the longest has {count}")
     if count == 0:
-        yield FieldProblem(path=("columns",), problem="must hold at least one row")
+        yield FieldProblem(path=(key,), problem="must hold at least one row")
     for column in schema.inputs:
         if column.name not in given and not column.nullable:
-            yield FieldProblem(path=("columns", column.name), problem="missing")
+            yield FieldProblem(path=(key, column.name), problem="missing")
         values = lists.get(column.name)
         columns[column.name] = [None] * count if values is None else values
-        for position, problem in _faults(column, values or []):
-            yield FieldProblem(path=("columns", column.name, position), problem=problem)
+        for position, problem in find_faults(column, values or []):
+            yield FieldProblem(path=(key, column.name, position), problem=problem)
 
 
-def _check_count(count: int, max_rows: int) -> None:
+def check_count(count: int, max_rows: int) -> None:
+    """Refuse more rows than are accepted.
+
+    Raises:
+        TooManyRows: There are more than `max_rows`.
+    """
     if count > max_rows:
         raise TooManyRows(f"the request has {count} rows; at most {max_rows} are accepted, so send several")
 
@@ -182,7 +207,7 @@ def _unknown(name: str, schema: ModelSchema) -> str:
     return f"unknown field; {suggest(name, schema.names)}"
 
 
-def _faults(column: Column, values: Sequence[object]) -> Iterator[tuple[int, str]]:
+def find_faults(column: Column, values: Sequence[object]) -> Iterator[tuple[int, str]]:
     """Yield position and problem of each value that the column's converter refuses."""
     convert = converter(column)
     pending = [(0, len(values))]

@@ -24,6 +24,7 @@ from rasen_serving.openapi_prose import (
     introduce,
     without_tags,
 )
+from rasen_serving.openapi_protocols import protocol_paths
 from rasen_serving.refusals import CODES
 
 Json = dict[str, Any]  # Any: JSON
@@ -51,7 +52,14 @@ _ANSWER_HEADERS = {
 _RETRIED = frozenset({429, 503})
 
 
-def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], bool], is_open: bool) -> Json:
+def build_openapi(
+    app: FastAPI,
+    versions: Versions,
+    *,
+    may_ask: Callable[[str], bool],
+    is_open: bool,
+    vertex_route: str = "",
+) -> Json:
     """Return the document for what is live now.
 
     Args:
@@ -59,6 +67,7 @@ def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], 
         versions: What is live.
         may_ask: Whether the reader may ask an endpoint; of others nothing is said.
         is_open: Whether everybody may ask without a key.
+        vertex_route: Where Vertex AI asks, `""` when it does not.
     """
     document = get_openapi(
         title=app.title,
@@ -81,8 +90,13 @@ def build_openapi(app: FastAPI, versions: Versions, *, may_ask: Callable[[str], 
         schemas[f"{name}.response"] = _response(loaded.schema.output)
         paths[f"/endpoints/{name}/predict"] = {"post": _operation(name, live, is_open=is_open)}
         tags.append({"name": name, "description": without_tags(loaded.version.description)})
-    document["paths"] = paths | document["paths"]
-    document["tags"] = [*tags, {"name": SERVICE_TAG, "description": "what there is, and whether it is well"}]
+    shown = [versions.live[name] for name in sorted(filter(may_ask, versions.live))]
+    others = protocol_paths(shown[0] if shown else None, vertex_route=vertex_route)
+    document["paths"] = paths | document["paths"] | others
+    named = {tag for item in document["paths"].values() for one in item.values() for tag in one["tags"]}
+    tags.append({"name": SERVICE_TAG, "description": "what there is, and whether it is well"})
+    tags += [{"name": name} for name in sorted(named - {tag["name"] for tag in tags})]
+    document["tags"] = tags
     if not is_open:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -149,9 +163,11 @@ def _tell_errors(paths: Json, *, is_open: bool) -> None:
     """Say of FastAPI's routes which errors they really answer."""
     for path, operations in paths.items():
         for method, operation in operations.items():
-            operation.setdefault("tags", [SERVICE_TAG])
             responses = operation["responses"]
-            responses.pop("422", None)
+            responses.pop("422", None)  # FastAPI's own
+            if "tags" in operation:
+                continue  # another protocol has other errors
+            operation["tags"] = [SERVICE_TAG]
             if path in OPEN_PATHS:
                 continue
             wanted = [] if is_open else [401, 429]

@@ -165,6 +165,9 @@ _KINDS: dict[type[Exception], _Kind] = {
     Exception: _Kind(status=500, code="internal"),
 }
 
+_FIELDS_IN_A_TEXT = 10
+_STEP_MAX_LENGTH = 100
+
 _TOLD_TO_THE_OPERATOR = {
     "model_failed": "the model could not answer, and no profile was published that could stand in for it",
     "internal": "the service failed",
@@ -202,23 +205,42 @@ def is_fault(error: Exception) -> bool:
     return _kind_of(error).code in _TOLD_TO_THE_OPERATOR
 
 
+def text_of(error: Exception, *, request_id: str) -> str:
+    """Return an error in one text, for wire formats whose errors are one: the sentence, then the first bad fields."""
+    message = _message_of(error, request_id=request_id)
+    fields = error.fields if isinstance(error, InvalidRows) else ()
+    if not fields:
+        return message
+    told = [f"{_place_of(field.path)}: {field.problem}" for field in fields[:_FIELDS_IN_A_TEXT]]
+    more = len(fields) - len(told)
+    return f"{message}: {'; '.join(told)}{f'; and {more} more' if more else ''}"
+
+
 def body_of(error: Exception, *, request_id: str) -> bytes:
     """Return the JSON body of an error."""
-    kind = _kind_of(error)
     fields = error.fields if isinstance(error, InvalidRows) else ()
-    message = str(error)
-    if kind.code in _TOLD_TO_THE_OPERATOR:
-        what = _TOLD_TO_THE_OPERATOR[kind.code]
-        message = f"{what}; the operator's log has the reason under request id {request_id!r}"
     return msgspec.json.encode(
         {
             "error": {
-                "code": kind.code,
-                "message": message,
+                "code": _kind_of(error).code,
+                "message": _message_of(error, request_id=request_id),
                 "fields": [{"path": field.path, "problem": field.problem} for field in fields],
             }
         }
     )
+
+
+def _message_of(error: Exception, *, request_id: str) -> str:
+    what = _TOLD_TO_THE_OPERATOR.get(_kind_of(error).code)
+    if what is None:
+        return str(error)
+    return f"{what}; the operator's log has the reason under request id {request_id!r}"
+
+
+def _place_of(path: tuple[PathElement, ...]) -> str:
+    """Return a path as a person writes it: `inputs[0].data[3]`."""
+    steps = [f"[{step}]" if isinstance(step, int) else f".{step[:_STEP_MAX_LENGTH]}" for step in path]
+    return "".join(steps).removeprefix(".") or "body"
 
 
 def _kind_of(error: Exception) -> _Kind:

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
-from rasen_serving.asked import make_asked, note_headers
+from rasen.errors import RasenError
+from rasen_serving.asked import Asked, make_asked, note_headers
 from rasen_serving.refusals import BodyTooLarge, CallerGone, WrongContentType
 
 if TYPE_CHECKING:
+    from rasen_serving.access import Known
     from rasen_serving.service import Service
     from rasen_serving.wire import WireFormat
 
 
+def caller_of(request: Request) -> Known:
+    """Return who asks, and count the request.
+
+    Raises:
+        RateExceeded: He asks too often.
+    """
+    caller: Known = request.scope["rasen_caller"]
+    caller.take()
+    return caller
+
+
 async def answer_request(
-    service: Service, request: Request, wire: WireFormat, *, endpoint: str, about: object = None
+    service: Service,
+    request: Request,
+    wire: WireFormat,
+    *,
+    endpoint: str,
+    about: object = None,
+    direct: Callable[[Asked], Asked] | None = None,
 ) -> Response:
     """Read a request, have the service answer it, and return the response.
 
@@ -26,6 +46,7 @@ async def answer_request(
         wire: How body and answer are written.
         endpoint: Which model is asked.
         about: What the wire format noted from the path.
+        direct: Says, once the body is there, for which endpoint and variant the request is, or refuses it.
     """
     noted = note_headers(request.headers.raw)
     error: Exception | None = None
@@ -44,6 +65,11 @@ async def answer_request(
         address=service.address_of(request.client.host if request.client else ""),
         about=about,
     )
+    if error is None and direct is not None:
+        try:
+            asked = direct(asked)
+        except RasenError as refusal:
+            error = refusal
     answer = wire.refuse(error, asked) if error is not None else await service.answer(asked)
     return Response(answer.body, answer.status, answer.headers, media_type=answer.media_type)
 

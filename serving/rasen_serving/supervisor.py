@@ -24,6 +24,7 @@ from rasen_serving.bandit import Bandits
 from rasen_serving.callers import Callers
 from rasen_serving.exposition import CONTENT_TYPE, expose
 from rasen_serving.fleet import Fleet, Nursery, Worker
+from rasen_serving.grpc_port import hold_grpc_port
 from rasen_serving.messages import Drain, Serve, Situation
 from rasen_serving.orphans import adopt_orphans
 from rasen_serving.replica import replica_name
@@ -63,6 +64,7 @@ class Supervisor:
         self._settings = settings
         self._listener = bind(settings.host, settings.serving_port, setting="RASEN_SERVING_PORT")
         self._admin_listener = bind(settings.host, settings.admin_port, setting="RASEN_ADMIN_PORT")
+        self._grpc_holder = hold_grpc_port(settings)
         self._store: Store = open_store(settings, patient=False)  # it polls
         self._replica = replica_name(settings)
         self._started_at = datetime.now(tz=UTC)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import uvicorn
 
@@ -54,6 +55,9 @@ from rasen_serving.orphans import die_with
 from rasen_serving.rehearsal import rehearse
 from rasen_serving.replica import spool_folder
 from rasen_serving.service import Service
+
+if TYPE_CHECKING:
+    from rasen_serving.grpc_server import GrpcServer
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +127,10 @@ class Worker:
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._tasks: set[asyncio.Task[None]] = set()
         self._serving: asyncio.Task[None] | None = None
+        self._calls: GrpcServer | None = None
+        if kit.settings.grpc_port:
+            # Here, in the fork, because gRPC is not to be forked; and early, because importing it takes a while.
+            importlib.import_module("rasen_serving.grpc_server")
 
     async def run(self) -> None:
         """Talk with the supervisor until it says `Drain`; end at once when it is gone."""
@@ -157,7 +165,7 @@ class Worker:
                 # What was loaded so far stays: the collector need not look at it again.
                 gc.collect()
                 gc.freeze()
-                self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+                self._serving = asyncio.create_task(self._serve())
                 self._serving.add_done_callback(_end_if_failed)
             case Situation():
                 self._service.accept_situation(message)
@@ -191,6 +199,15 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # the boundary: a model's own code ran
             self._say(Refused(endpoint=endpoint, number=number, reason=f"{type(error).__name__}: {error}"))
 
+    async def _serve(self) -> None:
+        settings = self._service.settings
+        if settings.grpc_port:  # first, so that a worker that answers /readyz answers calls, too
+            from rasen_serving.grpc_server import GrpcServer
+
+            self._calls = GrpcServer(self._service, host=settings.host, port=settings.grpc_port)
+            await self._calls.start()
+        await self._server.serve(sockets=[self._listener])
+
     async def _beat(self) -> None:
         while True:
             self._versions.release()
@@ -215,6 +232,8 @@ class Worker:
         if self._serving is not None:
             await asyncio.sleep(FAREWELL_SECONDS)
             self._server.should_exit = True
+            if self._calls is not None:
+                await self._calls.stop(seconds=_FINISH_SECONDS)
             await self._serving
         self._service.shadows.close()
         await self._log.close()

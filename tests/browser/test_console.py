@@ -28,6 +28,7 @@ from stand.versions import publish_and_deploy, publish_version, share_out
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
+QUOTED = "it's a \"\\$HOME`id`"
 LARGE = 2**53 + 1  # JavaScript has no such number
 Open = Callable[..., AbstractContextManager[Any]]
 
@@ -44,7 +45,7 @@ def _models() -> dict[str, Any]:  # Any: models
         return frame[["kind"]].assign(late=frame["delay"].fillna(0) > 15)
 
     def same_number(frame: pd.DataFrame) -> "pd.Series[int]":
-        return frame["id's"]
+        return frame.iloc[:, 1]
 
     return {"demand": doubled, "wide": two_outputs, "hostile": same_number}
 
@@ -62,7 +63,7 @@ def _wide_example() -> pd.DataFrame:
 
 
 def _hostile_example() -> pd.DataFrame:
-    return pd.DataFrame({HOSTILE: ["'; rm -rf / #", f"</script>{HOSTILE}"], "id's": [LARGE, -LARGE]})
+    return pd.DataFrame({HOSTILE: ["'; rm -rf / #", f"</script>{HOSTILE}"], QUOTED: [LARGE, -LARGE]})
 
 
 @pytest.fixture(scope="module")

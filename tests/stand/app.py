@@ -1,8 +1,10 @@
 """The app of a worker without its process: versions loaded from a store, requests through ASGI."""
 
 import asyncio
-import weakref
-from typing import Any
+import atexit
+from collections.abc import Coroutine
+from functools import cache
+from typing import Any, TypeVar
 
 import httpx
 
@@ -14,6 +16,8 @@ from rasen_serving.messages import Situation
 from rasen_serving.revisions import Revisions
 from rasen_serving.service import Service
 
+_Result = TypeVar("_Result")
+
 
 class App:
     """A service whose endpoints are what the ledger in the store names."""
@@ -23,8 +27,6 @@ class App:
         self.service.accept_situation(Situation(ready=True, reason="", waiting={}, log_open=True))
         self.asgi = create_app(self.service)
         self._revisions = Revisions(store, settings)
-        self._runner = asyncio.Runner()  # one loop for all calls, as a worker has
-        weakref.finalize(self, self._runner.close)
 
     def bring_up(self) -> None:
         """Load and switch to the newest revision of every endpoint."""
@@ -40,8 +42,20 @@ class App:
             async with httpx.AsyncClient(transport=transport, base_url="http://serving") as client:
                 return await client.request(method, path, **options)
 
-        return self._runner.run(send())
+        return self.run(send())
+
+    def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run something on the loop of all calls."""
+        return _runner().run(coroutine)
 
     def predict(self, endpoint: str, document: object, **options: Any) -> httpx.Response:
         """Send one prediction request."""
         return self.call("POST", f"/endpoints/{endpoint}/predict", json=document, **options)
+
+
+@cache
+def _runner() -> asyncio.Runner:
+    """Return the one loop of all calls: one, as a worker has, and never closed by whatever collects an app."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner
