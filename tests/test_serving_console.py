@@ -211,7 +211,7 @@ def test_a_column_may_be_called_anything(app: App) -> None:
     rows = app.call("GET", "/endpoints/quoted").json()["example"]["rows"]
     assert app.predict("quoted", {"rows": rows}).json()["predictions"] == [7, 8]
     refused = app.predict("quoted", {"rows": [{"it's": 1}]})
-    assert [one["path"][2] for one in refused.json()["error"]["fields"]] == ["it's", '"$HOME\\']
+    assert {one["path"][2] for one in refused.json()["error"]["fields"]} == {"it's", '"$HOME\\'}
 
 
 def test_only_a_closed_service_speaks_of_keys(document: Any) -> None:
