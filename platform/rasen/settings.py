@@ -27,6 +27,7 @@ __all__ = [
     "load_settings",
     "notebook_environment",
     "platform_environment",
+    "process_environment",
     "replace_environment",
     "runtime_dir",
     "secret_names",
@@ -118,6 +119,11 @@ def runtime_dir() -> Path:
     """
     session = os.environ.get("XDG_RUNTIME_DIR", "")
     return Path(session, "rasen") if 0 < len(session) < _SESSION_MOST else Path(f"/tmp/rasen-{os.getuid()}")  # noqa: S108  # checked for its owner by whoever uses it
+
+
+def process_environment() -> dict[str, str]:
+    """Return a copy of this process's environment, for a child that reads its settings from it."""
+    return dict(os.environ)
 
 
 def platform_environment(settings: Settings, **changes: str) -> dict[str, str]:

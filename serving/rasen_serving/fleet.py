@@ -45,7 +45,7 @@ from rasen_serving.messages import (
     Wanted,
     encode,
 )
-from rasen_serving.nursery import COLD, PID, THREADLESS, WARM
+from rasen_serving.nursery import COLD, PID, THREADLESS, WARM, NurseryProcess, start_nursery
 from rasen_serving.orphans import KILLED, reap
 from rasen_serving.segments import close_segments
 from rasen_serving.suspects import token_of
@@ -174,41 +174,35 @@ class Worker:
 class Nursery:
     """Where workers come from: a process that has everything imported, or, if it cannot fork, fresh interpreters."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, listener: socket.socket, *, started: NurseryProcess | None = None
+    ) -> None:
         self._listener = listener
-        self._environment = platform_environment(settings, **THREADLESS)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self._environment = platform_environment(settings)
+        self._process = started
+        self._warm = False
         self._cold = False
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the process and wait until everything is imported.
+        """Start the process, if it has not been, and wait until everything is imported.
 
         Raises:
             PlatformFailed: It ended instead.
         """
-        ours, theirs = socket.socketpair()
-        descriptors = (theirs.fileno(), self._listener.fileno())
-        self._process = subprocess.Popen(  # noqa: ASYNC220  # by the main thread, which is the parent for the kernel
-            [sys.executable, "-m", "rasen_serving.nursery", *map(str, descriptors)],
-            pass_fds=descriptors,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-        )
-        theirs.close()
-        ours.settimeout(0)  # asyncio waits for it
-        self._control = ours
-        answer = await asyncio.get_running_loop().sock_recv(ours, len(WARM))
-        if answer == COLD:
+        nursery = self._process = self._process or start_nursery(self._environment)
+        nursery.control.settimeout(0)  # asyncio waits for it
+        answer = await asyncio.get_running_loop().sock_recv(nursery.control, len(WARM))
+        if answer == WARM:
+            self._warm = True
+        elif answer == COLD:
             logger.warning(
                 "the nursery has several threads, so workers are started without it and take longer"
             )
             self._cold = True
             self.stop()
-        elif answer != WARM:
-            status = await asyncio.to_thread(self._process.wait)
+        else:
+            status = await asyncio.to_thread(nursery.process.wait)
             self.stop()
             raise PlatformFailed(f"the process that imports the models' libraries ended with status {status}")
 
@@ -220,7 +214,7 @@ class Nursery:
         """
         async with self._lock:
             for _ in range(2):  # a nursery that has died is found out by asking it
-                if not self._cold and self._control is None:
+                if not self._cold and not self._warm:
                     await self.start()
                 if self._cold:
                     return self._bear_cold(channel, board)
@@ -232,10 +226,11 @@ class Nursery:
             raise PlatformFailed("the process that forks the workers ends as soon as it is asked to")
 
     async def _ask(self, channel: socket.socket, board: int) -> int | None:
-        control = self._control
-        assert control is not None
+        assert self._process is not None
+        control = self._process.control
+        descriptors = [self._listener.fileno(), channel.fileno(), board]
         try:
-            socket.send_fds(control, [PID.pack(os.getpid())], [channel.fileno(), board])
+            socket.send_fds(control, [PID.pack(os.getpid())], descriptors)
             answer = await asyncio.get_running_loop().sock_recv(control, PID.size)
         except OSError:
             return None
@@ -246,7 +241,7 @@ class Nursery:
         process = subprocess.Popen(
             [sys.executable, "-m", "rasen_serving.worker", *map(str, descriptors), str(os.getpid())],
             pass_fds=descriptors,
-            env=self._environment,
+            env=self._environment | THREADLESS,
             stdin=subprocess.DEVNULL,
         )
         process.returncode = 0  # reaped with the other workers, not by the subprocess module
@@ -254,16 +249,10 @@ class Nursery:
 
     def stop(self) -> None:
         """Let the process go."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
         if self._process is not None:
-            try:
-                self._process.wait(timeout=0.5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+            self._process.stop()
             self._process = None
+            self._warm = False
 
 
 class Fleet:

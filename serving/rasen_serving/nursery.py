@@ -4,6 +4,10 @@ pandas, scikit-learn, xgboost and FastAPI cost 3 s and 190 MB; a fork of a proce
 pages it changes. Forking is sound only from a single thread, so the native thread pools are told to stay away before
 anything is imported, and a nursery that has a second thread all the same says so and is not used: the supervisor
 then starts cold workers, which import for themselves.
+
+Importing takes most of a cold start, so this process is started before the supervisor has imported anything of its own:
+this module costs it milliseconds, and what the supervisor needs to know itself, the settings, come from the same
+environment.
 """
 
 from __future__ import annotations
@@ -14,10 +18,14 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
+
+from rasen.settings import process_environment
 
 if TYPE_CHECKING:
     from rasen_serving.worker import Kit
@@ -34,6 +42,9 @@ WARM = b"warm"
 COLD = b"cold"
 PID = struct.Struct("=q")
 
+_END_SECONDS = 0.5
+
+# Without onnxruntime: importing it starts two threads, and a worker that needs it has it after 30 ms.
 _IMPORTS = (
     "rasen_serving.worker",
     "rasen.model.loading",
@@ -56,12 +67,50 @@ _IMPORTS = (
 )
 
 
-def main(control: socket.socket, listener: socket.socket) -> None:
+@dataclass(frozen=True, kw_only=True)
+class NurseryProcess:
+    """A nursery that has been started, and the supervisor's end of the conversation."""
+
+    process: subprocess.Popen[bytes]
+    control: socket.socket
+
+    def stop(self) -> None:
+        """Hang up, and see it end."""
+        self.control.close()
+        try:
+            self.process.wait(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_nursery(environment: dict[str, str] | None = None) -> NurseryProcess:
+    """Start a nursery, which says `WARM` or `COLD` some seconds later.
+
+    To be called by the main thread: for the kernel the thread that starts a process is its parent.
+
+    Args:
+        environment: Holds the settings; by default that of this process.
+    """
+    ours, theirs = socket.socketpair()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rasen_serving.nursery", str(theirs.fileno())],
+        pass_fds=(theirs.fileno(),),
+        env=(process_environment() if environment is None else environment) | THREADLESS,
+        stdin=subprocess.DEVNULL,
+    )
+    theirs.close()
+    return NurseryProcess(process=process, control=ours)
+
+
+def main(control: socket.socket) -> None:
     """Import, say whether forking is sound, then fork a worker for each request until the supervisor hangs up.
 
-    A request is the supervisor's process id with two descriptors, the worker's channel and its board; the answer is
-    the worker's process id.
+    A request is the supervisor's process id with three descriptors: the socket that workers accept from, the worker's
+    channel and its board. The answer is the worker's process id.
     """
+    # What is imported lives for ever: looking for garbage in it takes a tenth of the start and finds none.
+    gc.disable()
     # Ctrl-C reaches the whole terminal group; when to stop is the supervisor's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -72,28 +121,24 @@ def main(control: socket.socket, listener: socket.socket) -> None:
 
     kit = make_kit(load_settings())
     threads = len(list(Path("/proc/self/task").iterdir()))
-    control.sendall(WARM if threads == 1 else COLD)
+    try:
+        control.sendall(WARM if threads == 1 else COLD)
+    except BrokenPipeError:
+        return  # the supervisor was told to stop, or found its port in use, while this was importing
     if threads != 1:
         return
-    # What lives now lives for ever: the collector of a worker must not touch, and so copy, these pages.
-    gc.disable()
-    gc.collect()
+    # The collector of a worker must not touch, and so copy, these pages.
     gc.freeze()
     while True:
-        request, descriptors, _, _ = socket.recv_fds(control, PID.size, 2)
+        request, descriptors, _, _ = socket.recv_fds(control, PID.size, 3)
         if not request:
             return
-        channel, board = descriptors
-        control.sendall(
-            PID.pack(_fork_worker(control, listener, channel, board, PID.unpack(request)[0], kit))
-        )
-        os.close(channel)
-        os.close(board)
+        control.sendall(PID.pack(_fork_worker(control, descriptors, PID.unpack(request)[0], kit)))
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
-def _fork_worker(
-    control: socket.socket, listener: socket.socket, channel: int, board: int, supervisor: int, kit: Kit
-) -> int:
+def _fork_worker(control: socket.socket, descriptors: list[int], supervisor: int, kit: Kit) -> int:
     """Fork twice, so that the worker is orphaned at once and becomes the supervisor's child; return its id."""
     answer, tell = os.pipe()
     middle = os.fork()
@@ -105,7 +150,7 @@ def _fork_worker(
         control.close()
         os.close(answer)
         os.close(tell)
-        _become_worker(listener, channel, board, supervisor, kit)
+        _become_worker(descriptors, supervisor, kit)
     os.close(tell)
     pid: int = PID.unpack(os.read(answer, PID.size))[0]
     os.close(answer)
@@ -113,13 +158,20 @@ def _fork_worker(
     return pid
 
 
-def _become_worker(listener: socket.socket, channel: int, board: int, supervisor: int, kit: Kit) -> NoReturn:
+def _become_worker(descriptors: list[int], supervisor: int, kit: Kit) -> NoReturn:
     from rasen_serving.worker import run_worker
 
     status = 1
     try:
         gc.enable()
-        run_worker(kit, listener=listener, channel=channel, board=board, supervisor=supervisor)
+        listener, channel, board = descriptors
+        run_worker(
+            kit,
+            listener=socket.socket(fileno=listener),
+            channel=channel,
+            board=board,
+            supervisor=supervisor,
+        )
         status = 0
     except BaseException:  # noqa: BLE001  # told here, because nothing is above this frame
         traceback.print_exc()
@@ -131,4 +183,4 @@ def _become_worker(listener: socket.socket, channel: int, board: int, supervisor
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])), socket.socket(fileno=int(sys.argv[2])))
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -24,7 +24,7 @@ from rasen_serving.openapi_prose import (
     introduce,
     without_tags,
 )
-from rasen_serving.openapi_protocols import protocol_paths
+from rasen_serving.openapi_protocols import PROTOCOL_ERRORS, PROTOCOL_TAGS, protocol_paths
 from rasen_serving.refusals import CODES
 
 Json = dict[str, Any]  # Any: JSON
@@ -93,10 +93,9 @@ def build_openapi(
     shown = [versions.live[name] for name in sorted(filter(may_ask, versions.live))]
     others = protocol_paths(shown[0] if shown else None, vertex_route=vertex_route)
     document["paths"] = paths | document["paths"] | others
-    named = {tag for item in document["paths"].values() for one in item.values() for tag in one["tags"]}
-    tags.append({"name": SERVICE_TAG, "description": "what there is, and whether it is well"})
-    tags += [{"name": name} for name in sorted(named - {tag["name"] for tag in tags})]
-    document["tags"] = tags
+    used = {tag for item in document["paths"].values() for one in item.values() for tag in one["tags"]}
+    tags += [{"name": tag, "description": told} for tag, told in PROTOCOL_TAGS.items() if tag in used]
+    document["tags"] = [*tags, {"name": SERVICE_TAG, "description": "what there is, and whether it is well"}]
     if not is_open:
         document["components"]["securitySchemes"] = {
             "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
@@ -163,11 +162,9 @@ def _tell_errors(paths: Json, *, is_open: bool) -> None:
     """Say of FastAPI's routes which errors they really answer."""
     for path, operations in paths.items():
         for method, operation in operations.items():
+            operation.setdefault("tags", [SERVICE_TAG])
             responses = operation["responses"]
-            responses.pop("422", None)  # FastAPI's own
-            if "tags" in operation:
-                continue  # another protocol has other errors
-            operation["tags"] = [SERVICE_TAG]
+            responses.pop("422", None)
             if path in OPEN_PATHS:
                 continue
             wanted = [] if is_open else [401, 429]
@@ -175,10 +172,11 @@ def _tell_errors(paths: Json, *, is_open: bool) -> None:
                 wanted += [400, 413, 415, 422]
             if "{endpoint}" in path:
                 wanted += [404, 503] if is_open else [403, 404, 503]
+            error = PROTOCOL_ERRORS.get(operation["tags"][0], _ref("Error"))
             for status in wanted:
                 responses[str(status)] = {
                     "description": MEANINGS[status],
-                    "content": {"application/json": {"schema": _ref("Error")}},
+                    "content": {"application/json": {"schema": error}},
                 }
 
 

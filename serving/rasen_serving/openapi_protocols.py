@@ -24,6 +24,28 @@ _VERSION = {
     "schema": _TEXT,
     "description": "a run that is live, or the number of the revision that is",
 }
+
+
+def _object(properties: Json, *required: str) -> Json:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+PROTOCOL_TAGS = {
+    OIP_TAG: "as Triton and KServe speak it, with JSON or binary tensors",
+    KSERVE_TAG: "`instances` in, `predictions` out",
+    MLFLOW_TAG: "as `mlflow models serve` answers",
+    VERTEX_TAG: "a container's contract with Vertex AI",
+}
+"""What each protocol is, for the headings of `/docs`."""
+
+PROTOCOL_ERRORS = {
+    OIP_TAG: _object({"error": _TEXT}, "error"),
+    KSERVE_TAG: _object({"error": _TEXT}, "error"),
+    MLFLOW_TAG: _object({"error_code": _TEXT, "message": _TEXT}, "error_code", "message"),
+    VERTEX_TAG: _object({"error": _TEXT}, "error"),
+}
+"""The shape of each protocol's errors."""
+
 _ERRORS = {
     "400": "The body is not what its content type says",
     "401": "No valid key or token was sent",
@@ -134,7 +156,7 @@ def _infer(live: Live | None) -> Json:
             },
             BINARY: {"schema": {"type": "string", "format": "binary"}},
         },
-        error=_object({"error": _TEXT}, "error"),
+        error=PROTOCOL_ERRORS[OIP_TAG],
     )
 
 
@@ -151,7 +173,7 @@ def _instances(live: Live | None, name: str, tag: str) -> Json:
             }
         },
         answer=_predictions(live),
-        error=_object({"error": _TEXT}, "error"),
+        error=PROTOCOL_ERRORS[tag],
     )
 
 
@@ -169,7 +191,7 @@ def _invocations(live: Live | None, name: str) -> Json:
             "text/csv": {"schema": _TEXT},
         },
         answer=_predictions(live),
-        error=_object({"error_code": _TEXT, "message": _TEXT}, "error_code", "message"),
+        error=PROTOCOL_ERRORS[MLFLOW_TAG],
     )
 
 
@@ -177,10 +199,6 @@ def _predictions(live: Live | None) -> Json:
     schema = _object({"predictions": {"type": "array", "items": {}}}, "predictions")
     given = _example(live, lambda live: {"predictions": live.champion.loaded.example_predictions})
     return {_JSON: {"schema": schema, **given}}
-
-
-def _object(properties: Json, *required: str) -> Json:
-    return {"type": "object", "properties": properties, "required": list(required)}
 
 
 def _example(live: Live | None, build: Callable[[Live], Json]) -> Json:

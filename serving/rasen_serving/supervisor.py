@@ -26,6 +26,7 @@ from rasen_serving.exposition import CONTENT_TYPE, expose
 from rasen_serving.fleet import Fleet, Nursery, Worker
 from rasen_serving.grpc_port import hold_grpc_port
 from rasen_serving.messages import Drain, Serve, Situation
+from rasen_serving.nursery import NurseryProcess
 from rasen_serving.orphans import adopt_orphans
 from rasen_serving.replica import replica_name
 from rasen_serving.report import build_report
@@ -53,8 +54,8 @@ _BACKLOG = 2048
 class Supervisor:
     """Runs the workers until it is told to stop."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Bind the ports.
+    def __init__(self, settings: Settings, *, nursery: NurseryProcess | None = None) -> None:
+        """Bind the ports; `nursery` has been started before, to import meanwhile.
 
         Raises:
             InvalidInput: Everybody could ask from other machines, or tokens could not be checked.
@@ -69,7 +70,7 @@ class Supervisor:
         self._replica = replica_name(settings)
         self._started_at = datetime.now(tz=UTC)
         self._spool = Spool(settings)
-        self._nursery = Nursery(settings, self._listener)
+        self._nursery = Nursery(settings, self._listener, started=nursery)
         self._fleet = Fleet(settings, self._nursery, spool=self._spool.folder)
         self._switching = Switching(
             Revisions(self._store, settings),
@@ -371,11 +372,11 @@ def bind(host: str, port: int, *, setting: str) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings) -> None:
-    """Serve predictions until SIGTERM or SIGINT.
+def serve(settings: Settings, *, nursery: NurseryProcess | None = None) -> None:
+    """Serve predictions until SIGTERM or SIGINT; `nursery` has been started with the same settings.
 
     Raises:
         PlatformFailed: A port is in use, or the workers cannot be started.
     """
     logging.basicConfig(format="rasen serve: %(message)s", level=logging.INFO)
-    asyncio.run(Supervisor(settings).run())
+    asyncio.run(Supervisor(settings, nursery=nursery).run())

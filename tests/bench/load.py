@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 _WARM_SECONDS = 0.5
@@ -33,7 +34,10 @@ class Measured:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, request: bytes, latencies: list[float], end_at: float) -> None:
+    def __init__(
+        self, request: bytes, latencies: list[float], end_at: float, *, pause_seconds: float = 0.0
+    ) -> None:
+        self._pause_seconds = pause_seconds
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.errors = 0
         self._request = request
@@ -48,6 +52,8 @@ class _Connection(asyncio.Protocol):
         self._send()
 
     def _send(self) -> None:
+        if self._transport.is_closing():
+            return
         self._sent_at = time.perf_counter()
         self._transport.write(self._request)
 
@@ -69,6 +75,8 @@ class _Connection(asyncio.Protocol):
             self.errors += 1
         if now >= self._end_at:
             self._transport.close()
+        elif self._pause_seconds:
+            asyncio.get_running_loop().call_later(self._pause_seconds, self._send)
         else:
             self._send()
 
@@ -79,28 +87,45 @@ class _Connection(asyncio.Protocol):
             self.done.set_result(None)
 
 
-async def _run(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], int]:
+async def _run(
+    port: int, request: bytes, connections: int, seconds: float, *, pause_seconds: float = 0.0
+) -> tuple[list[float], int]:
     latencies: list[float] = []
     end_at = time.perf_counter() + seconds
     loop = asyncio.get_running_loop()
     made = [
-        (await loop.create_connection(lambda: _Connection(request, latencies, end_at), "127.0.0.1", port))[1]
+        (
+            await loop.create_connection(
+                lambda: _Connection(request, latencies, end_at, pause_seconds=pause_seconds),
+                "127.0.0.1",
+                port,
+            )
+        )[1]
         for _ in range(connections)
     ]
     await asyncio.gather(*(one.done for one in made))
     return latencies, sum(one.errors for one in made)
 
 
-def measure(*, port: int, path: str, body: bytes, connections: int, seconds: float) -> Measured:
-    """Post `body` for some seconds over so many connections, after a short warm-up."""
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    request = head.encode() + body
+def measure(
+    *,
+    port: int,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    connections: int,
+    seconds: float,
+    pause_seconds: float = 0.0,
+) -> Measured:
+    """Post `body` for some seconds over so many connections, after a short warm-up.
+
+    Args:
+        pause_seconds: How long each connection waits between an answer and its next request.
+    """
+    request = make_request(path, body, headers)
     asyncio.run(_run(port, request, connections, _WARM_SECONDS))
     began = time.perf_counter()
-    latencies, errors = asyncio.run(_run(port, request, connections, seconds))
+    latencies, errors = asyncio.run(_run(port, request, connections, seconds, pause_seconds=pause_seconds))
     took = time.perf_counter() - began
     latencies.sort()
     return Measured(
@@ -109,6 +134,13 @@ def measure(*, port: int, path: str, body: bytes, connections: int, seconds: flo
         p99_ms=1000 * latencies[int(0.99 * (len(latencies) - 1))],
         errors=errors,
     )
+
+
+def make_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a POST as it goes over the wire."""
+    lines = [f"POST {path} HTTP/1.1", "host: localhost", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def main() -> None:

@@ -1,4 +1,8 @@
-"""What most people write: FastAPI, pydantic, a DataFrame, `predict`. The yardstick of the serving benchmark."""
+"""What most people write: FastAPI, pydantic, a DataFrame, `predict`. The yardstick of the serving benchmark.
+
+A model of numbers only gets a matrix, as whoever has measured it once would do: `XGBRegressor.predict` takes a quarter
+of the time then.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import uvicorn
 from fastapi import FastAPI
@@ -14,13 +19,19 @@ from pydantic import BaseModel, create_model
 
 
 def build_app(model: Any, types: dict[str, type]) -> FastAPI:
-    """Return the app around a model whose input columns have these types."""
-    fields: dict[str, Any] = {name: (kind, ...) for name, kind in types.items()}
-    row_model: type[BaseModel] = create_model("Row", **fields)
-    body_model: type[BaseModel] = create_model("Body", rows=(list[row_model], ...))
+    """Return the app around a model whose input columns have these types; all numbers: rows are lists of them."""
     app = FastAPI()
+    numeric = all(kind is float for kind in types.values())
+    if numeric:
+        row_type: Any = list[float]
+    else:
+        fields: dict[str, Any] = {name: (kind, ...) for name, kind in types.items()}
+        row_type = create_model("Row", **fields)
+    body_model: type[BaseModel] = create_model("Body", rows=(list[row_type], ...))
 
     def predict(body):  # type: ignore[no-untyped-def]
+        if numeric:
+            return {"predictions": model.predict(np.array(body.rows)).tolist()}
         frame = pd.DataFrame([row.model_dump() for row in body.rows])
         return {"predictions": model.predict(frame).tolist()}
 
