@@ -3,13 +3,16 @@
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 
 from rasen.model.profile import Profile
+from rasen.store import open_store
 from stand.serving import ROW, Server, bring_up, new_settings, running_server, under_load, wait_until
-from stand.versions import moody, repeat_deployment
+from stand.versions import moody, publish_and_deploy, repeat_deployment
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +154,33 @@ def test_where_there_was_no_good_one_the_profile_answers_or_nothing_does(server:
     assert answer.headers["x-rasen-model"] == version.run
     wait_until(lambda: server.predict("lonely").status_code == 503)
     assert server.predict("lonely").json()["error"]["code"] == "quarantined"
+
+
+def _leaking() -> object:
+    """Return a model that keeps 48 MB of every call."""
+    kept: list[bytearray] = []
+
+    def predict(frame: pd.DataFrame) -> object:
+        kept.append(bytearray(b"x") * (48 << 20))
+        return frame["hour"] * 1.0
+
+    return predict
+
+
+def test_a_model_that_leaks_costs_its_worker_and_no_request(tmp_path: Path) -> None:
+    settings = new_settings(
+        tmp_path / "home", environment="dev", serving_workers=1, worker_max_bytes=600 << 20
+    )
+    publish_and_deploy(open_store(settings), settings, number=1, model=_leaking())
+    with running_server(settings) as server:
+        first = server.workers()[0].pid
+        statuses = []
+
+        def replaced() -> bool:
+            answer = httpx.post(f"{server.url}/endpoints/demand/predict", json={"rows": [ROW]}, timeout=20)
+            statuses.append(answer.status_code)
+            return [one.pid for one in server.workers()] not in ([], [first])
+
+        wait_until(replaced)
+        assert set(statuses) == {200}
+        assert "RASEN_WORKER_MAX_BYTES" in server.log()

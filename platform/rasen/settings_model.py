@@ -97,6 +97,11 @@ class Settings(BaseSettings):
     max_waiting_rows: int = Field(
         default=50_000, ge=1, description="most rows that wait for one model; more are refused for the moment"
     )
+    worker_max_bytes: int = Field(
+        default=4_294_967_296,
+        ge=1,
+        description="memory of one serving process, in bytes; one that has taken more is drained and replaced",
+    )
     models_max_bytes: int = Field(
         default=2_147_483_648,
         ge=1,

@@ -46,7 +46,7 @@ from rasen_serving.messages import (
     encode,
 )
 from rasen_serving.nursery import COLD, PID, THREADLESS, WARM, NurseryProcess, start_nursery
-from rasen_serving.orphans import KILLED, reap
+from rasen_serving.orphans import KILLED, memory_of, reap
 from rasen_serving.segments import close_segments
 from rasen_serving.suspects import token_of
 
@@ -324,7 +324,7 @@ class Fleet:
                 worker.kill(f"it was silent for {worker.silent_seconds:.1f} s")
 
     def replace_leaking(self) -> None:
-        """Drain a worker in which a released model does not die or a shadow does not come back."""
+        """Drain a worker in which a released model does not die, a shadow does not come back, or memory grows."""
         for worker in self.serving:
             since = worker.leaking_since
             if worker.stuck:
@@ -332,6 +332,11 @@ class Fleet:
                 self.blame({token_of(worker.stuck)}, worker.how)
             elif since is not None and time.monotonic() - since > LEAK_SECONDS:
                 worker.how = f"it held {worker.models} models, {worker.expected} were in use"
+            elif (taken := memory_of(worker.pid)) > self._settings.worker_max_bytes:
+                most = self._settings.worker_max_bytes
+                worker.how = (
+                    f"it took {taken >> 20} MB, at most {most >> 20} MB are allowed (RASEN_WORKER_MAX_BYTES)"
+                )
             else:
                 continue
             worker.serving = False

@@ -1,4 +1,4 @@
-"""No process of ours outlives the supervisor: two flags of the Linux kernel, set where Python has no call.
+"""No process of ours outlives the supervisor, and what the kernel says of them, where Python has no call for it.
 
 A worker is forked by the nursery and then orphaned on purpose, so that its parent is the supervisor, which has
 declared itself the reaper of orphans: the supervisor learns how each worker ended, the nursery may die without
@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 from rasen.errors import PlatformFailed
 
@@ -65,3 +66,12 @@ def reap(pid: int) -> str:
     if code >= 0:
         return f"exit status {code}"
     return KILLED if code == -signal.SIGKILL else f"killed by {signal.Signals(-code).name}"
+
+
+def memory_of(pid: int) -> int:
+    """Return what a process has taken of the memory besides files, in bytes; 0 when it is gone."""
+    try:
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
