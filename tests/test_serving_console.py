@@ -59,7 +59,7 @@ def _first_length(frame: pd.DataFrame) -> "pd.Series[int]":
 
 
 def _quoted() -> pd.DataFrame:
-    return pd.DataFrame({"it's": ["o'clock", "<script>"], "$HOME": [1, 2]})
+    return pd.DataFrame({"it's": ["o'clock", "<script>"], '"$HOME\\': [1, 2]})
 
 
 def test_each_static_file_belongs_to_a_page() -> None:
@@ -204,7 +204,14 @@ def test_a_description_tells_example_and_curl_line(app: App) -> None:
     assert 'curl -sS "$RASEN_URL/endpoints/demand/predict"' in described
     assert "RASEN_API_KEY" not in described
     quoted = document["paths"]["/endpoints/quoted/predict"]["post"]["description"]
-    assert """{"it'"'"'s":"o'"'"'clock","$HOME":1}""" in quoted
+    assert """{"it'"'"'s":"o'"'"'clock","\\"$HOME\\\\":1}""" in quoted
+
+
+def test_a_column_may_be_called_anything(app: App) -> None:
+    rows = app.call("GET", "/endpoints/quoted").json()["example"]["rows"]
+    assert app.predict("quoted", {"rows": rows}).json()["predictions"] == [7, 8]
+    refused = app.predict("quoted", {"rows": [{"it's": 1}]})
+    assert {one["path"][2] for one in refused.json()["error"]["fields"]} == {"it's", '"$HOME\\'}
 
 
 def test_only_a_closed_service_speaks_of_keys(document: Any) -> None:

@@ -54,7 +54,7 @@ class Batcher:
         self._max_rows = max_rows
         self._max_waiting = max_waiting
         self._waiting: deque[Request] = deque()
-        self._waiting_rows = 0
+        self.waiting_rows = 0
         self._turn_is_due = False
 
     def add(self, request: Request) -> None:
@@ -63,10 +63,10 @@ class Batcher:
         Raises:
             Overloaded: Too many rows wait.
         """
-        if self._waiting and self._waiting_rows + request.rows > self._max_waiting:
-            raise Overloaded(f"{self._waiting_rows} rows wait for this model; try again in a moment")
+        if self._waiting and self.waiting_rows + request.rows > self._max_waiting:
+            raise Overloaded(f"{self.waiting_rows} rows wait for this model; try again in a moment")
         self._waiting.append(request)
-        self._waiting_rows += request.rows or 1
+        self.waiting_rows += request.rows or 1
         if not self._turn_is_due:
             self._turn_is_due = True
             asyncio.get_running_loop().call_soon(self._begin)
@@ -108,7 +108,7 @@ class Batcher:
                     break
                 batch.append(self._waiting.popleft())
                 rows += following.rows
-        self._waiting_rows -= sum(request.rows or 1 for request in batch)
+        self.waiting_rows -= sum(request.rows or 1 for request in batch)
         return batch
 
     def _deliver(self, batch: list[Request], outcomes: list[Outcome]) -> None:

@@ -199,5 +199,10 @@ def _state(fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> I
         value=sum(worker.expected for worker in fleet.workers),
     )
     yield GaugeMetricFamily(
+        "rasen_serving_waiting_rows",
+        "Rows that wait for a model, of all workers; above RASEN_MAX_WAITING_ROWS a model in a worker refuses more.",
+        value=sum(worker.waiting_rows for worker in fleet.workers),
+    )
+    yield GaugeMetricFamily(
         "rasen_serving_store_stale", "1 while the store cannot be believed.", value=int(bool(switching.stale))
     )

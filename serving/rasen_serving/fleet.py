@@ -76,6 +76,7 @@ class Worker:
         series: What it has counted.
         models: How many models it holds.
         expected: How many of them something refers to.
+        waiting_rows: How many rows wait for them.
         leaking_since: Since when it holds more than that, monotonic; `None` when it does not.
         compared: What was found of shadows.
         stuck: Digest of the manifest of a shadow that does not come back in it, `""` when there is none.
@@ -96,6 +97,7 @@ class Worker:
     series: list[Series] = field(default_factory=list)
     models: int = 0
     expected: int = 0
+    waiting_rows: int = 0
     leaking_since: float | None = None
     compared: list[Compared] = field(default_factory=list)
     stuck: str = ""
@@ -144,6 +146,7 @@ class Worker:
             case Beat():
                 self.note_use(message.used)
                 self.models, self.expected = message.models, message.expected
+                self.waiting_rows = message.waiting_rows
                 if self.models <= self.expected:
                     self.leaking_since = None
                 elif self.leaking_since is None:

@@ -286,6 +286,12 @@ class Versions:
         )
 
     @property
+    def waiting_rows(self) -> int:
+        """How many rows wait for the models that are live."""
+        batchers = [arm.loaded.batcher for live in self.live.values() for arm in live.arms]
+        return sum(batcher.waiting_rows for batcher in batchers if batcher is not None)
+
+    @property
     def names(self) -> list[str]:
         """All endpoints of the ledger, sorted."""
         return sorted(self.live.keys() | self.waiting.keys() | self.asleep)

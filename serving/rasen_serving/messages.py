@@ -308,6 +308,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         compared: What was found of shadows.
         stuck: Digest of the manifest of a shadow that does not come back, `""` when there is none.
         used: The endpoints that were asked for since the last beat.
+        waiting_rows: Rows that wait for a model.
     """
 
     busy_seconds: float
@@ -315,6 +316,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     models: int
     expected: int
     used: list[str] = []
+    waiting_rows: int = 0
     compared: list[Compared] = []
     stuck: str = ""
 

@@ -45,6 +45,8 @@ _ANSWER_HEADERS = {
     "X-Rasen-Model": "the run whose model answered",
     "X-Rasen-Revision": "the number of the ledger's record",
     "X-Rasen-Source": "`profile` when the model could not answer; absent otherwise",
+    "X-Rasen-Variant": "the role of the version that answered; where there are several",
+    "X-Rasen-Reason": "why that one answered; where there are several",
     "X-Request-Id": "yours, or the one made up for you",
 }
 _RETRIED = frozenset({429, 503})

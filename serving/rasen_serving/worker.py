@@ -222,6 +222,7 @@ class Worker:
                     compared=self._service.shadows.comparisons.all(),
                     stuck=self._service.stuck_shadow(),
                     used=self._versions.take_used(),
+                    waiting_rows=self._versions.waiting_rows,
                 )
             )
             await asyncio.sleep(BEAT_SECONDS)

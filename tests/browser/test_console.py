@@ -18,15 +18,17 @@ import pandas as pd
 import pytest
 
 from rasen.model.profile import Profile
+from rasen.store import open_store
 from rasen.tracking.access_keys import create_key
 from rasen.tracking.signature import Role, local_signer
 from stand.browser import Faults, open_page, running_browser
 from stand.serving import Server, new_settings, running_server, wait_until
-from stand.versions import publish_and_deploy
+from stand.versions import publish_and_deploy, publish_version, share_out
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 HOSTILE = "<img src=x onerror=alert(1)>"
+QUOTED = "it's a \"\\$HOME`id`"
 LARGE = 2**53 + 1  # JavaScript has no such number
 Open = Callable[..., AbstractContextManager[Any]]
 
@@ -43,7 +45,7 @@ def _models() -> dict[str, Any]:  # Any: models
         return frame[["kind"]].assign(late=frame["delay"].fillna(0) > 15)
 
     def same_number(frame: pd.DataFrame) -> "pd.Series[int]":
-        return frame["id's"]
+        return frame.iloc[:, 1]
 
     return {"demand": doubled, "wide": two_outputs, "hostile": same_number}
 
@@ -61,7 +63,7 @@ def _wide_example() -> pd.DataFrame:
 
 
 def _hostile_example() -> pd.DataFrame:
-    return pd.DataFrame({HOSTILE: ["'; rm -rf / #", f"</script>{HOSTILE}"], "id's": [LARGE, -LARGE]})
+    return pd.DataFrame({HOSTILE: ["'; rm -rf / #", f"</script>{HOSTILE}"], QUOTED: [LARGE, -LARGE]})
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    settings = new_settings(tmp_path_factory.mktemp("home"), environment="dev", serving_workers=1)
+    settings = new_settings(
+        tmp_path_factory.mktemp("home"), environment="dev", serving_workers=1, variant_override=True
+    )
     with running_server(settings) as server:
         models = _models()
         profile = Profile(by=("origin",), levels={("JFK",): (11.5, 40)}, default=9.0)
@@ -85,7 +89,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             publish_and_deploy(
                 server.store, settings, number=1, pipeline=endpoint, model=model, **options[endpoint]
             )
-        for endpoint in models:
+        versions = [publish_version(server.store, settings, number=n, pipeline="shared") for n in (1, 2)]
+        roles: list[tuple[Any, float]] = [("champion", 0.75), ("challenger", 0.25)]
+        share_out(server.store, settings, dict(zip(versions, roles, strict=True)), endpoint="shared")
+        for endpoint in (*models, "shared"):
             server.wait_revision(endpoint, 1)
         yield server
 
@@ -197,6 +204,20 @@ def test_null_is_sent_as_null(show: Callable[..., Any]) -> None:
     assert json.loads(sent.value.post_data)["rows"][0]["delay"] is None
 
 
+def test_variants_are_shown_and_chosen(show: Callable[..., Any]) -> None:
+    page = show("/console#shared")
+    page.get_by_role("heading", name="Variants").wait_for()
+    table = page.locator("table", has_text="Share").first.inner_text()
+    assert "75 %" in table
+    assert "25 %" in table
+    for role, answers in (("champion", ["7", "18"]), ("challenger", ["14", "36"])):
+        page.get_by_label("Variant").fill(role)
+        panel = predict(page)
+        assert panel.locator("li").all_inner_texts() == answers
+        assert role in panel.inner_text()
+        assert "override" in panel.inner_text()
+
+
 def test_an_answer_of_the_profile_is_marked(show: Callable[..., Any]) -> None:
     page = show("/console#demand")
     field(page, "hour").fill("99")
@@ -266,11 +287,10 @@ def test_the_docs_show_each_endpoint_and_execute_its_example(show: Callable[...,
     assert page.locator("#swagger-ui img[onerror], #swagger-ui script").count() == 0
 
 
-def test_a_key_is_used_and_kept_nowhere(browser: Any, tmp_path: Path) -> None:
-    settings = new_settings(tmp_path, environment="dev", serving_workers=1, access="keys")
+def test_a_key_is_used_and_kept_nowhere_and_what_sleeps_is_woken(browser: Any, tmp_path: Path) -> None:
+    settings = new_settings(tmp_path, environment="dev", serving_workers=1, access="keys", eager_endpoints=0)
+    publish_and_deploy(open_store(settings), settings, number=2)
     with running_server(settings) as server:
-        publish_and_deploy(server.store, settings, number=2)
-        server.wait_revision("demand", 1)
         signer = local_signer(settings, Role.CONTROL)
         now = datetime.now(tz=UTC)
         options: dict[str, Any] = {"environment": "dev", "by": "me", "now": now}
@@ -287,7 +307,9 @@ def test_a_key_is_used_and_kept_nowhere(browser: Any, tmp_path: Path) -> None:
             page.get_by_text("None yet").wait_for()
             page.get_by_label("API key").fill(whole)
             page.get_by_label("API key").press("Enter")
-            page.get_by_role("link", name="demand").wait_for()
+            page.get_by_role("link", name="demand asleep").click()
+            page.get_by_role("heading", name="demand").wait_for()
+            page.get_by_role("link", name="demand live").wait_for()
             with page.expect_request(lambda request: request.url.endswith("/predict")) as sent:
                 assert "The model answered." in predict(page).inner_text()
             assert sent.value.headers["authorization"] == f"Bearer {whole}"

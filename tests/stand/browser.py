@@ -48,11 +48,11 @@ class Faults:
         page.on("console", self._note_message)
 
     def _note_message(self, message: Any) -> None:
-        # A refused prediction is an answer; the browser complains of it nevertheless.
-        is_refusal = message.text.startswith("Failed to load resource") and message.location["url"].endswith(
-            "/predict"
+        # A refusal, or "it is being loaded", is an answer; the browser complains of it nevertheless.
+        is_answer = message.text.startswith("Failed to load resource") and (
+            f"{self.origin}/endpoints/" in message.location["url"]
         )
-        if message.type in ("error", "warning") and not is_refusal:
+        if message.type in ("error", "warning") and not is_answer:
             self.said.append(message.text)
 
     def _note_request(self, request: Any) -> None:

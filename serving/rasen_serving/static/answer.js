@@ -13,6 +13,7 @@ export function showAnswer(panel, answer, problems) {
     ["model", headers.get("X-Rasen-Model")],
     ["revision", headers.get("X-Rasen-Revision")],
     ["variant", headers.get("X-Rasen-Variant")],
+    ["chosen by", headers.get("X-Rasen-Reason")],
     ["round trip", `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`],
     ["request id", headers.get("X-Request-Id")],
     ["try again in", headers.has("Retry-After") ? `${headers.get("Retry-After")} s` : ""],

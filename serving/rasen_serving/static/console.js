@@ -42,10 +42,10 @@ function entry(one) {
   return make("li", {}, link, one.waiting ? make("p.note", {}, one.waiting) : null);
 }
 
-/** Show the endpoint that the address names, or the first. */
+/** Show the endpoint that the address names, or the first that is live: looking at the page wakes none. */
 async function showChosen() {
   const named = location.hash.slice(1).match(/^[a-z][a-z0-9_]*$/)?.[0];
-  const first = endpoints.find((one) => one.state === "live") ?? endpoints[0];
+  const first = endpoints.find((one) => one.state === "live");
   const name = named ?? shownName ?? first?.endpoint;
   if (name === undefined || name === shownName) return;
   shownName = name;

@@ -45,7 +45,7 @@ class EndpointPage {
     this.panel = make("div.answer", { role: "status", hidden: true });
     this.snippets = new Snippets();
     this.send = make("button.primary", { type: "submit" }, "Predict");
-    this.routingKey = option("Routing key", "X-Rasen-Routing-Key", "the same key meets the same variant");
+    this.routingKey = option("Routing key", "X-Rasen-Routing-Key", "such as a customer's id");
     this.variant = option("Variant", "X-Rasen-Variant", "a role or a run, for testers");
     this.requestId = option("Request id", "X-Request-Id", "made up if empty");
   }
