@@ -1,7 +1,7 @@
 """The gRPC server of a worker: the Open Inference Protocol's six calls around `Service.ask`.
 
 It runs on the worker's own event loop. Nothing of gRPC is imported before the fork, and nothing at all unless
-`RASEN_GRPC_PORT` says so: the library starts threads of its own and costs 20 MB.
+`RASEN_GRPC_PORT` says so: the library starts threads of its own and costs every worker 15 MB.
 """
 
 from __future__ import annotations
