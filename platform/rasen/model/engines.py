@@ -171,7 +171,9 @@ def choose_engines(
     found = EnginePlan(
         engines=tuple(engine.name for engine in chosen),
         begins=tuple(begins),
-        batch_rows=quick_rows or most,  # the loop's turn is dearer than what a larger batch would save
+        # What the loop may wait for is not made smaller. More than that goes to the thread, where a compiled engine
+        # computes beside the interpreter, so that the next requests are decoded meanwhile.
+        batch_rows=max(most, quick_rows),
         quick_rows=quick_rows,
     )
     return Engines(found, by_name)
