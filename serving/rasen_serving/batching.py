@@ -82,15 +82,19 @@ class Batcher:
         call.add_done_callback(lambda call: self._ended(batch, call))
 
     def _ended(self, batch: list[Request], call: asyncio.Future[list[Outcome]]) -> None:
-        self._turn_is_due = bool(self._waiting)
-        if self._turn_is_due:
-            self._begin()  # the next call runs while these answers are written
+        # A batch that is full already is predicted while these answers are written. One that is not would only be
+        # split: those who are answered now may ask again in the next turn.
+        is_full = self.waiting_rows >= batch[0].loaded.batch_rows > 0
+        if is_full:
+            self._begin()
         error = call.exception()
         if error is None:
             self._deliver(batch, call.result())
         else:
             failure = error if isinstance(error, Exception) else ModelFailed(f"the model raised {error!r}")
             self._deliver(batch, [failure] * len(batch))
+        if not is_full:
+            self._go_on()
 
     def _go_on(self) -> None:
         self._turn_is_due = bool(self._waiting)

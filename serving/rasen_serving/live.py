@@ -296,6 +296,10 @@ class Versions:
         """All endpoints of the ledger, sorted."""
         return sorted(self.live.keys() | self.waiting.keys() | self.asleep)
 
+    def knows(self, endpoint: str) -> bool:
+        """Return whether the ledger has such an endpoint."""
+        return endpoint in self.live or endpoint in self.waiting or endpoint in self.asleep
+
     def take(self, endpoint: str) -> Live:
         """Return the revision that answers for the endpoint now.
 

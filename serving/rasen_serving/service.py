@@ -318,7 +318,7 @@ class Service:
     ) -> None:
         asked, live, arm = pending.asked, pending.live, pending.arm
         seconds = time.perf_counter() - pending.started
-        known = live is not None or asked.endpoint in self.versions.waiting
+        known = live is not None or self.versions.knows(asked.endpoint)
         counted = pending.failed or arm
         self.counts.add(
             endpoint=asked.endpoint if known else "",
