@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,6 @@ import mlflow.sklearn
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     model = pickle.loads((folder / "model.pickle").read_bytes())["model"]
-    mlflow.sklearn.save_model(
-        model, str(folder / "mlflow"), serialization_format="cloudpickle", pip_requirements=[]
-    )
+    saved = folder / "mlflow"
+    shutil.rmtree(saved, ignore_errors=True)  # of the round before
+    mlflow.sklearn.save_model(model, str(saved), serialization_format="cloudpickle", pip_requirements=[])
