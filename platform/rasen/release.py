@@ -41,6 +41,9 @@ from rasen.suggestion import suggest
 from rasen.tracking.keys import bundle_key, current_key, release_key
 from rasen.tracking.signature import Role, Signer, TrustStore, read_signed, write_signed
 
+WORKSPACE_PREFIX = "dev-"
+"""How the id of a working copy's release begins."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Registered:
@@ -106,7 +109,9 @@ def register_workspace(folder: Path, *, store: Store, signer: Signer, image: str
     bundle = make_bundle(files)
     # The image too: the same files in another environment are another release, and a release never changes.
     digest = hashlib.sha256(f"{bundle.content_sha256}\n{image}".encode()).hexdigest()
-    release = _describe(checked, bundle, image, f"dev-{digest[:12]}", checkout=checkout, commit=None)
+    release = _describe(
+        checked, bundle, image, f"{WORKSPACE_PREFIX}{digest[:12]}", checkout=checkout, commit=None
+    )
     return _write(store, release, bundle, signer)[0]
 
 
