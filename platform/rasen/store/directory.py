@@ -226,7 +226,7 @@ class DirectoryStore:
     def _make_folder(self, folder: Path, key: str) -> None:
         missing = []
         while not folder.is_dir():
-            if folder.exists():
+            if folder.exists() and not folder.is_dir():  # asked again: another writer may just have made it
                 raise InvalidInput(f"{key!r} cannot be written: {str(folder)!r} is an object, not a folder")
             missing.append(folder)
             folder = folder.parent
