@@ -54,7 +54,7 @@ LINES = (
     ("tracking",),
     ("store", "events"),
     ("settings", "settings_model"),
-    ("errors", "suggestion", "versions"),
+    ("errors", "metric_directions", "suggestion", "versions"),
 )
 
 # Around the package: everybody may import `rasen`, nobody one another.

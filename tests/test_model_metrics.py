@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasen.errors import InvalidInput
-from rasen.model.metrics import DIRECTIONS, compute, direction
+from rasen.metric_directions import DIRECTIONS
+from rasen.model.metrics import compute, direction
 
 numbers = st.floats(-1e6, 1e6)
 probabilities = st.integers(0, 20).map(lambda step: step / 20)  # ties are the hard part of auc

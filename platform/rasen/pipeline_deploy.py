@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from rasen.metric_directions import DIRECTIONS, Direction
 from rasen.pipeline_keys import Keys
 from rasen.pipeline_values import (
     Duration,
@@ -26,18 +27,6 @@ from rasen.pipeline_values import (
 )
 from rasen.suggestion import suggest
 from rasen.tracking.records import FallbackPolicy, LogPolicy
-
-DIRECTIONS: Mapping[str, Direction] = {
-    "rmse": "minimize",
-    "mae": "minimize",
-    "log_loss": "minimize",
-    "brier": "minimize",
-    "accuracy": "maximize",
-    "auc": "maximize",
-}
-"""Metrics whose better direction is known; for any other a gate states it."""
-
-Direction: TypeAlias = Literal["minimize", "maximize"]
 
 
 class BaselineGate(Keys):

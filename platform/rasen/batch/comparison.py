@@ -18,7 +18,8 @@ from rasen.batch.finish import read_finished
 from rasen.batch.queries import find_run, steps_of, trusted_release
 from rasen.batch.start import read_start, step_parameters
 from rasen.errors import InvalidInput, RasenError
-from rasen.model.metrics import Direction, direction
+from rasen.metric_directions import Direction
+from rasen.model.metrics import direction
 from rasen.pipeline_deploy import BaselineGate
 from rasen.release import Release
 from rasen.settings import Settings

@@ -7,25 +7,15 @@ did not write the notebook. NumPy only: the function and the qualification impor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rasen.errors import InvalidInput
+from rasen.metric_directions import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
     import numpy as np
 
-Direction = Literal["minimize", "maximize"]
-
 PROFILE_PREFIX = "profile_"
-
-DIRECTIONS: dict[str, Direction] = {
-    "rmse": "minimize",
-    "mae": "minimize",
-    "log_loss": "minimize",
-    "brier": "minimize",
-    "accuracy": "maximize",
-    "auc": "maximize",
-}
 
 
 def direction(name: str) -> Direction | None:

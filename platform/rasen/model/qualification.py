@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput, ModelFailed, RasenError
+from rasen.metric_directions import DIRECTIONS
 from rasen.model.engine_checks import Comparison
 from rasen.model.engines import Engine, NativeEngine, choose_engines, make_engines
 from rasen.model.frames import FrameBuilder, conform, to_values
 from rasen.model.loading import LoadedModel, assemble, check_digest
-from rasen.model.metrics import DIRECTIONS, PROFILE_PREFIX, compute
+from rasen.model.metrics import PROFILE_PREFIX, compute
 from rasen.model.onnx_conversion import NotConverted, convert_to_onnx
 from rasen.model.onnx_engine import OnnxEngine
 from rasen.model.predictions import Predictions, concatenate, difference, normalise, predict, take

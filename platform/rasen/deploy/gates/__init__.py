@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from rasen.deploy.gates import baseline, threshold
 from rasen.deploy.gates.measured import Measured, Unmeasured
-from rasen.pipeline_deploy import DIRECTIONS, BaselineGate, ThresholdGate
+from rasen.metric_directions import DIRECTIONS
+from rasen.pipeline_deploy import BaselineGate, ThresholdGate
 from rasen.tracking.records import GateVerdict, Metric
 
 __all__ = ["DeclaredGate", "Judge", "default_gates", "judge"]
