@@ -33,6 +33,7 @@ LINES = (
     (
         "pipeline",
         "pipeline_deploy",
+        "pipeline_gates",
         "pipeline_graph",
         "pipeline_keys",
         "pipeline_schema",

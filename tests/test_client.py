@@ -28,7 +28,7 @@ from rasen.errors import (
 )
 from rasen.local.processes import free_port
 from rasen.tracking.access_keys import create_key, revoke_key
-from rasen.tracking.signature import Role, local_signer
+from rasen.tracking.signature import Role, open_signer
 from stand.serving import Server, new_settings, running_server, wait_until
 from stand.versions import publish_and_deploy
 
@@ -54,7 +54,7 @@ def new_key(server: Server, **options: Any) -> tuple[str, str]:
     """Return id and text of a key that the service knows by now."""
     key, text = create_key(
         server.store,
-        local_signer(server.settings, Role.CONTROL),
+        open_signer(server.settings, Role.CONTROL),
         name="test",
         environment="dev",
         by="me",
@@ -129,7 +129,7 @@ def test_keys_open_what_they_are_for_and_are_shut_out_while_it_serves(server: Se
         assert (caught.value.status, caught.value.code) == (403, "forbidden")
         revoke_key(
             server.store,
-            local_signer(server.settings, Role.CONTROL),
+            open_signer(server.settings, Role.CONTROL),
             key_id,
             by="me",
             now=datetime.now(tz=UTC),

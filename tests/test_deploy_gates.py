@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rasen.deploy import gates
-from rasen.deploy.gates import DeclaredGate, default_gates, judge
-from rasen.pipeline_deploy import BaselineGate, ThresholdGate
+from rasen.deploy.evidence import Evidence
+from rasen.deploy.gates import default_gates, judge
+from rasen.pipeline_gates import BaselineGate, DeclaredGate, ThresholdGate
 from rasen.tracking.records import GateVerdict, Metric
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
@@ -26,7 +27,7 @@ def rmse_gate(margin: float = 0.0) -> BaselineGate:
 
 
 def verdict(gate: DeclaredGate, metrics: list[Metric]) -> GateVerdict:
-    (only,) = judge([gate], metrics)
+    (only,) = judge([gate], Evidence.of_metrics(metrics))
     return only
 
 
@@ -146,7 +147,7 @@ def test_the_last_of_several_values_counts() -> None:
 
 def test_all_gates_are_judged_in_order_after_one_has_failed() -> None:
     declared: list[DeclaredGate] = [rmse_gate(), ThresholdGate(kind="threshold", metric="mae", max=1.0)]
-    found = judge(declared, logged(rmse=5.0, profile_rmse=4.0, mae=0.5))
+    found = judge(declared, Evidence.of_metrics(logged(rmse=5.0, profile_rmse=4.0, mae=0.5)))
     assert [(each.gate, each.answer) for each in found] == [
         ("baseline rmse", "fail"),
         ("threshold mae", "pass"),
@@ -155,13 +156,15 @@ def test_all_gates_are_judged_in_order_after_one_has_failed() -> None:
 
 def test_without_declared_gates_each_known_metric_must_beat_its_profile() -> None:
     metrics = logged(rmse=1.0, profile_rmse=2.0, auc=0.7, profile_auc=0.8, profile_revenue=1.0, mae=1.0)
-    found = judge(default_gates(metrics), metrics)
+    found = judge(default_gates(metrics), Evidence.of_metrics(metrics))
     assert {each.gate: each.answer for each in found} == {"baseline rmse": "pass", "baseline auc": "fail"}
 
 
 def test_a_profile_metric_whose_model_metric_is_missing_fails_by_default() -> None:
     metrics = logged(profile_rmse=2.0)
-    assert [each.outcome for each in judge(default_gates(metrics), metrics)] == ["missing"]
+    assert [each.outcome for each in judge(default_gates(metrics), Evidence.of_metrics(metrics))] == [
+        "missing"
+    ]
     assert default_gates([]) == []
 
 

@@ -17,7 +17,7 @@ from rasen.settings import load_settings
 from rasen.store import DirectoryStore, MemoryStore
 from rasen.tracking.keys import HEADS_KEY
 from rasen.tracking.records import LedgerRecord
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from stand.deciders import local_decider
 from stand.manifests import BAD, GOOD, Publisher, run_of
 
@@ -34,9 +34,9 @@ def publisher(home: Path) -> Publisher:
     publisher = Publisher(
         DirectoryStore(settings.store_dir),
         home / "unpickled",
-        registrar=local_signer(settings, Role.REGISTRAR),
-        control=local_signer(settings, Role.CONTROL),
-        decider=local_signer(settings, Role.DECIDER),
+        registrar=open_signer(settings, Role.REGISTRAR),
+        control=open_signer(settings, Role.CONTROL),
+        decider=open_signer(settings, Role.DECIDER),
     )
     publisher.register()
     return publisher

@@ -19,7 +19,7 @@ from rasen.local.processes import free_port
 from rasen.settings import Settings, load_settings, platform_environment
 from rasen.store import DirectoryStore, Stat
 from rasen.tracking.keys import manifest_key
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from stand.function import Receiver, running_function, wait_for
 from stand.manifests import Publisher, run_of
 
@@ -285,9 +285,9 @@ def test_the_real_function_is_killed_and_every_run_is_decided(tmp_path: Path) ->
     publisher = Publisher(
         DirectoryStore(settings.store_dir),
         tmp_path / "unpickled",
-        registrar=local_signer(settings, Role.REGISTRAR),
-        control=local_signer(settings, Role.CONTROL),
-        decider=local_signer(settings, Role.DECIDER),
+        registrar=open_signer(settings, Role.REGISTRAR),
+        control=open_signer(settings, Role.CONTROL),
+        decider=open_signer(settings, Role.DECIDER),
     )
     publisher.register()
 

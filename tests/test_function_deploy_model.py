@@ -23,7 +23,7 @@ from rasen.store import DirectoryStore
 from rasen.tracking.keys import replica_key
 from rasen.tracking.records import LedgerRecord
 from rasen.tracking.replica_report import EndpointReport, ReplicaReport, ShadowReport, VariantReport
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from stand.function import Receiver, post, running_function
 from stand.manifests import Publisher, run_of
 
@@ -38,9 +38,9 @@ class Function:
         self.publisher = Publisher(
             self.store,
             settings.home / "unpickled",
-            registrar=local_signer(settings, Role.REGISTRAR),
-            control=local_signer(settings, Role.CONTROL),
-            decider=local_signer(settings, Role.DECIDER),
+            registrar=open_signer(settings, Role.REGISTRAR),
+            control=open_signer(settings, Role.CONTROL),
+            decider=open_signer(settings, Role.DECIDER),
         )
 
     def send(self, event: CloudEvent) -> int:

@@ -11,7 +11,7 @@ from rasen.release import current_release, read_release, register, unpack_bundle
 from rasen.settings import load_settings
 from rasen.store import DirectoryStore, MemoryStore
 from rasen.tracking.keys import bundle_key
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from stand.pipeline_folder import commit_all, make_repository, notebook
 
 IMAGE = "sha256:image"
@@ -47,7 +47,7 @@ def test_a_killed_registration_leaves_nothing_half_done_and_is_finished_by_the_n
     tmp_path: Path, survived_writes: int, arrives: bool, registered_before: bool
 ) -> None:
     settings = load_settings(home=tmp_path / "rasen")
-    signer = local_signer(settings, Role.REGISTRAR)
+    signer = open_signer(settings, Role.REGISTRAR)
     trust = load_trust(settings)
     top = make_repository(tmp_path / "repository", "demand")
     folder = top / "notebooks" / "demand"
@@ -81,7 +81,7 @@ def test_a_killed_registration_leaves_nothing_half_done_and_is_finished_by_the_n
 
 def test_a_bundle_that_another_zlib_packed_is_taken_over(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "rasen")
-    signer = local_signer(settings, Role.REGISTRAR)
+    signer = open_signer(settings, Role.REGISTRAR)
     folder = make_repository(tmp_path / "repository", "demand") / "notebooks" / "demand"
     first, second = MemoryStore(), MemoryStore()
     release = register(folder, store=first, signer=signer, image=IMAGE).release
@@ -95,7 +95,7 @@ def test_a_bundle_that_another_zlib_packed_is_taken_over(tmp_path: Path) -> None
 
 def test_racing_registrations_of_many_commits_end_with_the_newest(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "rasen")
-    signer = local_signer(settings, Role.REGISTRAR)
+    signer = open_signer(settings, Role.REGISTRAR)
     trust = load_trust(settings)
     store = DirectoryStore(settings.store_dir)
     folders = []

@@ -29,7 +29,7 @@ from rasen.release import (
 from rasen.settings import load_settings
 from rasen.store import MemoryStore
 from rasen.tracking.keys import bundle_key, current_key, release_key
-from rasen.tracking.signature import Role, Signer, TrustStore, load_trust, local_signer, write_signed
+from rasen.tracking.signature import Role, Signer, TrustStore, load_trust, open_signer, write_signed
 from stand.pipeline_folder import commit_all, git, make_repository, notebook, write_pipeline
 
 IMAGE = "sha256:" + "0" * 64
@@ -41,7 +41,7 @@ class Registry:
     def __init__(self, home: Path) -> None:
         settings = load_settings(home=home / "rasen")
         self.store = MemoryStore()
-        self.signer: Signer = local_signer(settings, Role.REGISTRAR)
+        self.signer: Signer = open_signer(settings, Role.REGISTRAR)
         self.trust: TrustStore = load_trust(settings)
         self.top = make_repository(home / "repository", "demand")
         self.folder = self.top / "notebooks" / "demand"
@@ -313,14 +313,14 @@ def test_a_forged_or_moved_release_is_refused(registry: Registry, tmp_path: Path
     registry.store.write(key, payload)
     with pytest.raises(SignatureInvalid):
         registry.read(release.release)
-    stranger = local_signer(load_settings(home=tmp_path / "stranger"), Role.REGISTRAR)
+    stranger = open_signer(load_settings(home=tmp_path / "stranger"), Role.REGISTRAR)
     write_signed(registry.store, release_key("demand", "8-stranger"), payload, stranger)
     with pytest.raises(KeyRefused):
         registry.read("8-stranger")
 
 
 def test_only_a_registrar_signs(registry: Registry, tmp_path: Path) -> None:
-    registry.signer = local_signer(load_settings(home=tmp_path / "rasen"), Role.CONTROL)
+    registry.signer = open_signer(load_settings(home=tmp_path / "rasen"), Role.CONTROL)
     assert "not by a 'control'" in registry.refusal(kind=KeyRefused)
 
 

@@ -21,7 +21,7 @@ from rasen.tracking.access_keys import (
     revoke_key,
 )
 from rasen.tracking.keys import ACCESS_HINT_KEY, access_key
-from rasen.tracking.signature import Role, load_trust, local_signer, write_signed
+from rasen.tracking.signature import Role, load_trust, open_signer, write_signed
 from rasen_serving.refusals import (
     AccessUnknown,
     Unauthenticated,
@@ -52,7 +52,7 @@ def test_a_bucket_writer_cannot_add_a_key(door: Door) -> None:
     door.store.write(access_key("0" * 12), record)
     door.store.write(access_key("1" * 12), record.partition(b"\n")[2])
     payload = record.partition(b"\n")[2].replace(id_of(text).encode(), b"2" * 12)
-    write_signed(door.store, access_key("2" * 12), payload, local_signer(door.settings, Role.DECIDER))
+    write_signed(door.store, access_key("2" * 12), payload, open_signer(door.settings, Role.DECIDER))
     door.create(environment="staging")
     keys, refused = read_keys(door.store, load_trust(door.settings), environment="dev")
     assert [one.key.id for one in keys] == [id_of(text)]

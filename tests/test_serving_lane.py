@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from rasen.settings import load_settings
 from rasen.store import MemoryStore, open_store
 from rasen.tracking.access_keys import create_key
-from rasen.tracking.signature import Role, local_signer
+from rasen.tracking.signature import Role, open_signer
 from rasen_serving.access import Access
 from rasen_serving.access_watch import AccessWatch
 from rasen_serving.app import create_app
@@ -341,7 +341,7 @@ def key(both: Both) -> Iterator[str]:
     store = MemoryStore()
     _, text = create_key(
         store,
-        local_signer(settings, Role.CONTROL),
+        open_signer(settings, Role.CONTROL),
         name="test",
         environment="dev",
         by="me",

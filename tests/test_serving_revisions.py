@@ -10,7 +10,7 @@ from rasen.settings import load_settings
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, Store, open_store
 from rasen.tracking.keys import HEADS_KEY, deployment_key, manifest_key, result_key
-from rasen.tracking.signature import Role, local_signer
+from rasen.tracking.signature import Role, open_signer
 from rasen_serving.revisions import Resolved, Revisions
 from stand.versions import PublishedVersion, deploy_version, publish_and_deploy, publish_version
 
@@ -143,7 +143,7 @@ def test_a_run_without_a_model_cannot_be_served(
     with_model = publish_version(store, settings, number=1)
     manifest = Manifest.from_bytes(store.read(manifest_key("demand", with_model.run)).partition(b"\n")[2])
     store.delete(manifest_key("demand", with_model.run))
-    signer = local_signer(settings, Role.CONTROL)
+    signer = open_signer(settings, Role.CONTROL)
     sha256 = write_manifest(store, manifest.model_copy(update={"model": None}), signer)
     without = PublishedVersion(pipeline="demand", run=with_model.run, manifest_sha256=sha256, files={})
     deploy_version(store, settings, without)

@@ -22,7 +22,7 @@ from rasen.deploy.ledger import latest
 from rasen.settings import load_settings
 from rasen.store import open_store
 from rasen.tracking.records import LedgerRecord
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen_serving.bandit import Bandits, Learnt, best_probabilities
 from rasen_serving.breaker import PAUSE_SECONDS, Breaker
 from rasen_serving.comparison import compare
@@ -469,7 +469,7 @@ def decide_until(server: Server, endpoint: str, action: str) -> LedgerRecord:
     """Ring the reconciler, as the bridge does, until the newest record is of a kind; return it."""
     decider = Decider(
         server.store,
-        local_signer(server.settings, Role.DECIDER),
+        open_signer(server.settings, Role.DECIDER),
         trust=lambda: load_trust(server.settings),
         environment="dev",
         scratch_dir=server.settings.scratch_dir,

@@ -17,8 +17,8 @@ from rasen.tracking.signature import (
     Role,
     TrustStore,
     load_trust,
-    local_signer,
     open_signed,
+    open_signer,
     read_signed,
     sign,
     write_signed,
@@ -38,7 +38,7 @@ def opened(data: bytes, settings: Settings, **changes: object) -> bytes:
 
 
 def test_what_was_signed_opens_and_nothing_else_does(settings: Settings) -> None:
-    data = sign(KEY, b'{"a": 1}\n', local_signer(settings, Role.CONTROL))
+    data = sign(KEY, b'{"a": 1}\n', open_signer(settings, Role.CONTROL))
     assert opened(data, settings) == b'{"a": 1}\n'
     with pytest.raises(SignatureInvalid, match="does not fit"):
         opened(data, settings, key="manifests/toy/other.json")
@@ -60,7 +60,7 @@ def test_what_is_not_signed_is_refused(settings: Settings, data: bytes) -> None:
 
 @given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_noticed(settings: Settings, position: int, bit: int) -> None:
-    data = bytearray(sign(KEY, b'{"run": "one"}\n' * 10, local_signer(settings, Role.CONTROL)))
+    data = bytearray(sign(KEY, b'{"run": "one"}\n' * 10, open_signer(settings, Role.CONTROL)))
     data[position % len(data)] ^= 1 << bit
     try:
         payload = opened(bytes(data), settings)
@@ -71,7 +71,7 @@ def test_any_flipped_bit_is_noticed(settings: Settings, position: int, bit: int)
 
 
 def test_a_revoked_key_opens_nothing_and_a_verify_only_key_does(settings: Settings) -> None:
-    data = sign(KEY, b"x", local_signer(settings, Role.CONTROL))
+    data = sign(KEY, b"x", open_signer(settings, Role.CONTROL))
 
     def trust(state: str) -> TrustStore:
         keys = [key.model_copy(update={"state": state}) for key in load_trust(settings).keys]
@@ -84,7 +84,7 @@ def test_a_revoked_key_opens_nothing_and_a_verify_only_key_does(settings: Settin
 
 def test_signing_twice_is_one_object_and_another_payload_is_refused(settings: Settings) -> None:
     store = MemoryStore()
-    signer = local_signer(settings, Role.CONTROL)
+    signer = open_signer(settings, Role.CONTROL)
     digest = write_signed(store, KEY, b"one", signer)
     assert write_signed(store, KEY, b"one", signer) == digest
     with pytest.raises(PreconditionFailed):
@@ -96,7 +96,7 @@ def test_signing_twice_is_one_object_and_another_payload_is_refused(settings: Se
 def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "home")
     for role in Role:
-        assert local_signer(settings, role).key_id == local_signer(settings, role).key_id
+        assert open_signer(settings, role).key_id == open_signer(settings, role).key_id
         path = settings.keys_dir / f"{role.value}.key"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(settings.keys_dir.stat().st_mode) == 0o700
@@ -104,7 +104,7 @@ def test_keys_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> N
     path = settings.keys_dir / "control.key"
     path.chmod(0o644)
     with pytest.raises(KeyRefused, match="chmod 600"):
-        local_signer(settings, Role.CONTROL).sign(b"x")
+        open_signer(settings, Role.CONTROL).sign(b"x")
 
 
 def test_eight_processes_make_one_key(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_eight_processes_make_one_key(tmp_path: Path) -> None:
             code = 1
             try:
                 for role in Role:
-                    local_signer(settings, role).sign(b"x")
+                    open_signer(settings, role).sign(b"x")
                 code = 0
             finally:
                 os._exit(code)
@@ -127,4 +127,4 @@ def test_eight_processes_make_one_key(tmp_path: Path) -> None:
 
 def test_a_key_of_one_machine_is_never_made_for_prod(tmp_path: Path) -> None:
     with pytest.raises(KeyRefused, match="never trusted in 'prod'"):
-        local_signer(load_settings(home=tmp_path, environment="prod"), Role.CONTROL)
+        open_signer(load_settings(home=tmp_path, environment="prod"), Role.CONTROL)

@@ -23,14 +23,13 @@ from rasen.pipeline_deploy import (
     AB,
     AbortOn,
     Bandit,
-    BaselineGate,
     Canary,
     Deploy,
     Fallback,
     Log,
     Shadow,
-    ThresholdGate,
 )
+from rasen.pipeline_gates import GATES
 from rasen.pipeline_graph import find_cycle
 from rasen.pipeline_schema import Pipeline, Resources, Sample, Step, Table
 from rasen.pipeline_values import OWN_PROBLEMS
@@ -276,10 +275,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Log
         case ("tables", _):
             return Table
-        case (*_, "gates", int(), "baseline"):
-            return BaselineGate
-        case (*_, "gates", int(), "threshold"):
-            return ThresholdGate
+        case (*_, "gates", int(), str(kind)):
+            return GATES[kind]
         case _:
             return Pipeline
 

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from rasen.pipeline_deploy import Deploy, Gate
+from rasen.pipeline_deploy import Deploy
+from rasen.pipeline_gates import TableGate
 from rasen.pipeline_keys import Keys
 from rasen.pipeline_values import (
     Duration,
@@ -112,7 +113,7 @@ class Table(Keys):
 
     step: Name = Field(description="the step that saves it")
     table: Name = Field(description="its name in rasen.save_table")
-    gates: tuple[Gate, ...] = Field(
+    gates: tuple[TableGate, ...] = Field(
         default=(), description="what the run must pass before the table is visible"
     )
 

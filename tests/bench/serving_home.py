@@ -119,7 +119,7 @@ def main() -> None:
     from bench.serving_models import make_model
     from rasen.store import open_store
     from rasen.tracking.access_keys import create_key
-    from rasen.tracking.signature import Role, local_signer
+    from rasen.tracking.signature import Role, open_signer
     from stand.versions import deploy_version, publish_version
 
     name, engines, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -127,7 +127,7 @@ def main() -> None:
     store = open_store(settings)
     _, key = create_key(
         store,
-        local_signer(settings, Role.CONTROL),
+        open_signer(settings, Role.CONTROL),
         name="bench",
         environment=settings.environment,
         by="bench",

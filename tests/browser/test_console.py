@@ -20,7 +20,7 @@ import pytest
 from rasen.model.profile import Profile
 from rasen.store import open_store
 from rasen.tracking.access_keys import create_key
-from rasen.tracking.signature import Role, local_signer
+from rasen.tracking.signature import Role, open_signer
 from stand.browser import Faults, open_page, running_browser
 from stand.serving import Server, new_settings, running_server, wait_until
 from stand.versions import publish_and_deploy, publish_version, share_out
@@ -291,7 +291,7 @@ def test_a_key_is_used_and_kept_nowhere_and_what_sleeps_is_woken(browser: Any, t
     settings = new_settings(tmp_path, environment="dev", serving_workers=1, access="keys", eager_endpoints=0)
     publish_and_deploy(open_store(settings), settings, number=2)
     with running_server(settings) as server:
-        signer = local_signer(settings, Role.CONTROL)
+        signer = open_signer(settings, Role.CONTROL)
         now = datetime.now(tz=UTC)
         options: dict[str, Any] = {"environment": "dev", "by": "me", "now": now}
         _, whole = create_key(server.store, signer, name="whole", **options)

@@ -14,7 +14,7 @@ from rasen.deploy.decide import Decider
 from rasen.settings import load_settings
 from rasen.store import DirectoryStore
 from rasen.tracking.keys import HEADS_KEY
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 
 
 class DiesBeforeTheHint(DirectoryStore):
@@ -30,7 +30,7 @@ def local_decider(home: Path, store: DirectoryStore) -> Decider:
     settings = load_settings(home=home)
     return Decider(
         store,
-        local_signer(settings, Role.DECIDER),
+        open_signer(settings, Role.DECIDER),
         trust=lambda: load_trust(settings),
         environment=settings.environment,
         scratch_dir=settings.scratch_dir,

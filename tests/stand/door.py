@@ -13,7 +13,7 @@ from rasen.tracking.access_keys import (
     create_key,
     revoke_key,
 )
-from rasen.tracking.signature import Role, local_signer
+from rasen.tracking.signature import Role, open_signer
 from rasen_serving.access import Access
 from rasen_serving.access_watch import AccessWatch
 from rasen_serving.asked import authorization_of, note_headers
@@ -35,7 +35,7 @@ class Door:
     def __init__(self, settings: Settings, store: Store | None = None) -> None:
         self.settings = settings
         self.store = store if store is not None else MemoryStore()
-        self.signer = local_signer(settings, Role.CONTROL)
+        self.signer = open_signer(settings, Role.CONTROL)
         self.watch = AccessWatch(self.store, settings)
         self.now = time.time()
         self.access = Access(settings, clock=lambda: self.now)

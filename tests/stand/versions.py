@@ -34,7 +34,7 @@ from rasen.tracking.records import (
     Start,
     Variant,
 )
-from rasen.tracking.signature import Role, Signer, load_trust, local_signer, write_signed
+from rasen.tracking.signature import Role, Signer, load_trust, open_signer, write_signed
 from rasen.versions import environment_digest, serving_versions
 from stand.published import release_of, write_file, write_step
 
@@ -162,7 +162,7 @@ def publish_version(
         files=list(files.values()),
         published_at=_FIRST + timedelta(minutes=number),
     )
-    sha256 = write_manifest(store, manifest, signer or local_signer(settings, Role.CONTROL))
+    sha256 = write_manifest(store, manifest, signer or open_signer(settings, Role.CONTROL))
     return PublishedVersion(pipeline=pipeline, run=run, manifest_sha256=sha256, files=files)
 
 
@@ -194,7 +194,7 @@ def deploy_version(
         ),
         decided_at=_FIRST + timedelta(days=1),
     )
-    assert append(store, signer or local_signer(settings, Role.DECIDER), record)
+    assert append(store, signer or open_signer(settings, Role.DECIDER), record)
     write_heads(store, {name: number})
     return number
 
@@ -237,7 +237,7 @@ def share_out(
         ),
         decided_at=_FIRST + timedelta(days=1),
     )
-    assert append(store, local_signer(settings, Role.DECIDER), record)
+    assert append(store, open_signer(settings, Role.DECIDER), record)
     write_heads(store, {endpoint: number})
     return number
 
@@ -271,7 +271,7 @@ def _write_release(store: Store, settings: Settings, pipeline: str, deploy: Mapp
     text = f"name: {pipeline}\nowner: us\ndescription: {DESCRIPTION}\nsteps: {{train: {{notebook: train.ipynb}}}}\n"
     text += f"deploy: {json.dumps(dict(deploy))}\n"
     record = release_of(pipeline, RELEASE, text, image=environment_digest())
-    write_signed(store, key, record.to_bytes(), local_signer(settings, Role.REGISTRAR))
+    write_signed(store, key, record.to_bytes(), open_signer(settings, Role.REGISTRAR))
 
 
 def moody() -> Callable[[pd.DataFrame], Any]:

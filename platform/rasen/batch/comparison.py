@@ -20,7 +20,7 @@ from rasen.batch.start import read_start, step_parameters
 from rasen.errors import InvalidInput, RasenError
 from rasen.metric_directions import Direction
 from rasen.model.metrics import direction
-from rasen.pipeline_deploy import BaselineGate
+from rasen.pipeline_gates import BaselineGate
 from rasen.release import Release
 from rasen.settings import Settings
 from rasen.store import Store, open_store

@@ -31,7 +31,7 @@ from rasen.store import Store, open_store
 from rasen.tracking.keys import step_prefix
 from rasen.tracking.records import Start, Verdict
 from rasen.tracking.results import newest_attempt
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen.versions import environment_digest
 
 
@@ -285,5 +285,5 @@ def _working_copy(settings: Settings, store: Store, folder: Path, *, release_id:
         )
     if not folder.is_dir():
         raise NotFound(f"{str(folder)!r} is no folder; --dev takes the folder that holds pipeline.yaml")
-    signer = local_signer(settings, Role.REGISTRAR)
+    signer = open_signer(settings, Role.REGISTRAR)
     return register_workspace(folder, store=store, signer=signer, image=environment_digest())

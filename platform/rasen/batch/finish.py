@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from rasen.batch.start import Started, read_start
+from rasen.deploy.evidence import Evidence
 from rasen.deploy.gates import judge
 from rasen.errors import DigestMismatch, ObjectNotFound, PreconditionFailed
 from rasen.pipeline_graph import topological_order
@@ -33,7 +34,7 @@ from rasen.tracking.records import (
     Verdict,
 )
 from rasen.tracking.results import Attempt, counted_attempt, newest_attempt
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen.versions import serving_versions
 
 _ONE_AT_A_TIME = "more than one step has published a model; `rasen.publish` is called once a run"
@@ -118,7 +119,7 @@ def _worst(release: Release, attempts: dict[str, Attempt | None]) -> tuple[str |
 def _judge_tables(release: Release, attempts: dict[str, Attempt | None]) -> Iterable[GateVerdict]:
     metrics = [metric for result in _results(attempts) for metric in result.metrics]
     for spec in release.spec.tables.values():
-        yield from judge(spec.gates, metrics)
+        yield from judge(spec.gates, Evidence.of_metrics(metrics))
 
 
 def _results(attempts: dict[str, Attempt | None]) -> list[StepResult]:
@@ -188,7 +189,7 @@ def _publish(
         published_at=datetime.now(tz=UTC),
     )
     try:
-        write_manifest(store, manifest, local_signer(settings, Role.CONTROL))
+        write_manifest(store, manifest, open_signer(settings, Role.CONTROL))
     except PreconditionFailed:  # somebody else finished this run in the meantime: theirs counts
         trust = load_trust(settings)
         manifest = read_manifest(

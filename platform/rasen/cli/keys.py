@@ -83,13 +83,13 @@ def create(
     from rasen.deploy.ledger import list_endpoints
     from rasen.store import open_store
     from rasen.tracking.access_keys import create_key
-    from rasen.tracking.signature import Role, local_signer
+    from rasen.tracking.signature import Role, open_signer
 
     settings = load_settings()
     store = open_store(settings)
     key, text = create_key(
         store,
-        local_signer(settings, Role.CONTROL),
+        open_signer(settings, Role.CONTROL),
         name=name,
         environment=settings.environment,
         by=getpass.getuser(),
@@ -117,12 +117,12 @@ def revoke(
     """Have an API key refused, within a second wherever the store is reached."""
     from rasen.store import open_store
     from rasen.tracking.access_keys import revoke_key
-    from rasen.tracking.signature import Role, local_signer
+    from rasen.tracking.signature import Role, open_signer
 
     settings = load_settings()
     first = revoke_key(
         open_store(settings),
-        local_signer(settings, Role.CONTROL),
+        open_signer(settings, Role.CONTROL),
         key_id,
         by=getpass.getuser(),
         now=datetime.now(tz=UTC),

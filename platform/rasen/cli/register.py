@@ -30,12 +30,12 @@ def register_pipelines(
     from rasen.pipeline import find_pipelines
     from rasen.release import register
     from rasen.store import open_store
-    from rasen.tracking.signature import Role, local_signer
+    from rasen.tracking.signature import Role, open_signer
     from rasen.versions import environment_digest
 
     settings = load_settings()
     store = open_store(settings)
-    signer = local_signer(settings, Role.REGISTRAR)
+    signer = open_signer(settings, Role.REGISTRAR)
     registered = [
         register(folder, store=store, signer=signer, image=environment_digest())
         for given in folders

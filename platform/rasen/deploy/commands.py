@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from rasen.errors import PlatformFailed
 from rasen.events import rollout_commanded
 from rasen.tracking.records import Record
-from rasen.tracking.signature import Role, Signer, TrustStore, local_signer, open_signed, sign
+from rasen.tracking.signature import Role, Signer, TrustStore, open_signed, open_signer, sign
 
 if TYPE_CHECKING:
     from rasen.settings import Settings
@@ -64,7 +64,7 @@ def send_command(settings: Settings, command: RolloutCommand) -> None:
         KeyRefused: No key of this machine may sign in this environment.
         PlatformFailed: The function does not answer.
     """
-    text = sign_command(command, local_signer(settings, Role.CONTROL))
+    text = sign_command(command, open_signer(settings, Role.CONTROL))
     headers, body = rollout_commanded(text, at=datetime.now(tz=UTC)).to_http()
     host, port = settings.host, settings.function_port
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)

@@ -21,6 +21,7 @@ from typing import assert_never
 from rasen.deploy import ledger
 from rasen.deploy.candidate import Candidate, NothingToDecide, Unverified, check_contents, open_candidate
 from rasen.deploy.commands import open_command
+from rasen.deploy.evidence import Evidence
 from rasen.deploy.gates import default_gates, judge
 from rasen.deploy.heads import Heads
 from rasen.deploy.next_state import (
@@ -380,7 +381,8 @@ class Decider:
         except (TrustError, ObjectNotFound, UnreadableRecord, InvalidInput, ModelFailed) as error:
             return refuse(str(error))
         declared = conditions.gates
-        verdicts = tuple(judge(default_gates(metrics) if declared is None else declared, metrics))
+        gates = default_gates(metrics) if declared is None else declared
+        verdicts = tuple(judge(gates, Evidence.of_metrics(metrics)))
         failed = [verdict for verdict in verdicts if verdict.answer != "pass"]
         passed = f"{len(verdicts) - len(failed)} of {len(verdicts)} gates passed"
         if failed:

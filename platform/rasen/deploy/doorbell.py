@@ -20,7 +20,7 @@ from rasen.events import ObjectFinalized, RolloutCommanded, Tick, read_event
 from rasen.store import open_store
 from rasen.tracking.ids import check_name, check_run_id
 from rasen.tracking.records import LedgerRecord, UnreadableRecord
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 
 if TYPE_CHECKING:
     from rasen.settings import Settings
@@ -97,7 +97,7 @@ def open_doorbell(settings: Settings) -> Doorbell:
     """
     decider = Decider(
         open_store(settings, patient=False),  # whoever rings comes back
-        local_signer(settings, Role.DECIDER),
+        open_signer(settings, Role.DECIDER),
         trust=lambda: load_trust(settings),
         environment=settings.environment,
         scratch_dir=settings.scratch_dir,

@@ -38,7 +38,7 @@ from rasen.store import open_store
 from rasen.tracking.keys import manifest_key
 from rasen.tracking.records import LedgerRecord, Metric, Verdict
 from rasen.tracking.results import read_published_result
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen.versions import environment_digest
 
 TRAINED = ("flight_demand", "flight_delay")
@@ -158,7 +158,7 @@ def _with_free_ports(settings: Settings, tell: _Teller) -> Settings:
 
 
 def _register(settings: Settings, samples: SampleRepository, pipelines: Sequence[str], tell: _Teller) -> None:
-    signer = local_signer(settings, Role.REGISTRAR)
+    signer = open_signer(settings, Role.REGISTRAR)
     store = open_store(settings)
     for pipeline in pipelines:
         registered = register(

@@ -22,7 +22,7 @@ from rasen.local.processes import Group, check_ports, platform_programs
 from rasen.settings import Settings, platform_environment
 from rasen.store import Store, open_store
 from rasen.tracking.index import Index
-from rasen.tracking.signature import Role, load_trust, local_signer
+from rasen.tracking.signature import Role, load_trust, open_signer
 
 _HEALTHY_SECONDS = 60.0
 _TICK_SECONDS = 0.2
@@ -46,7 +46,7 @@ def running_platform(settings: Settings, *, tell: Tell) -> Iterator[Group]:
     try:
         check_ports(settings)
         for role in Role:  # the keys are made before anybody needs them
-            local_signer(settings, role)
+            open_signer(settings, role)
         group = Group(settings, platform_programs(settings))
         try:
             group.start()

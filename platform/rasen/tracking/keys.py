@@ -9,6 +9,7 @@ QUALIFY_STEP = "_qualify"
 CANCEL_PREFIX = "cancel-"  # of requests that ask for the end of a run, which follows
 LIVE_SWEEP_KEY = "live/swept.json"
 ACCESS_PREFIX = "access/"
+DEAD_LETTERS_PREFIX = "dead_letters/"
 ACCESS_HINT_KEY = "access/changed"
 
 
@@ -85,6 +86,16 @@ def live_notebook_key(pipeline: str, run: str, step: str) -> str:
 def deployment_key(endpoint: str, number: int) -> str:
     """Signed record of the ledger; numbers are padded so that keys sort like numbers."""
     return f"endpoints/{endpoint}/deployments/{number:08d}.json"
+
+
+def dead_letter_key(letter: str) -> str:
+    """An event that nobody can answer, kept by the decider for people to look at and to replay."""
+    return f"{DEAD_LETTERS_PREFIX}{letter}.json"
+
+
+def tombstone_key(pipeline: str, run: str) -> str:
+    """Record that a run is going to be removed; from then on nothing may go back to it."""
+    return f"tombstones/{pipeline}/{run}.json"
 
 
 def replica_key(replica: str) -> str:

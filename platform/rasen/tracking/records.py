@@ -350,12 +350,49 @@ class RolloutState(Part):
     waits: bool = False
 
 
+class Held(Part):
+    """A version that passed what was to be passed, and waits: for a person, or for a comparison that must be made anew.
+
+    Args:
+        run: The version.
+        pipeline: Whose run.
+        manifest_sha256: Digest of its manifest's payload.
+        number: The ledger record that held it.
+        gates: Names of the gates that held; empty when the endpoint itself was held.
+        requested: Id of the request for a new qualification that was filed, `""` for none.
+    """
+
+    run: str
+    pipeline: str
+    manifest_sha256: str
+    number: int
+    gates: list[str] = []
+    requested: str = ""
+
+
+class Freeze(Part):
+    """A person wants nothing to change: no version goes live by itself until the same or another person lifts it."""
+
+    by: str
+    reason: str
+    number: int
+
+
 class EndpointState(Part):
-    """An endpoint's whole desired state."""
+    """An endpoint's whole desired state.
+
+    `since` is the record from which on these variants answer; `acted` the last one that changed anything besides what
+    is known of runs (`newest_run`, `claims`, `unverified`). A person's command names the record that was seen and is
+    void when `acted` is later: whatever it was about has changed.
+    """
 
     newest_run: str | None = None
     pipeline: str | None = None
     variants: list[Variant] = []
+    since: int = 0
+    acted: int = 0
+    held: Held | None = None
+    frozen: Freeze | None = None
     rollout: RolloutState | None = None
     fallback: FallbackPolicy = FallbackPolicy()
     log: LogPolicy = LogPolicy()
@@ -364,11 +401,17 @@ class EndpointState(Part):
     claims: dict[str, str] = {}  # pipeline that does not own the endpoint: its newest decided run
 
 
-Action = Literal["deploy", "hold", "refuse", "promote", "abort", "rollback", "override", "approve"]
+Action = Literal["deploy", "hold", "unhold", "refuse", "promote", "abort", "rollback", "override", "approve"]
 
 
 class LedgerRecord(Record):
-    """One numbered decision about an endpoint; it carries the whole state that follows from it."""
+    """One numbered decision about an endpoint; it carries the whole state that follows from it.
+
+    `metrics` are those of all rows of the run that was judged, so that later versions can be compared with the ledger
+    alone. `previous` is the record whose variants answered before this one, 0 for none. `event` is the id of the event
+    that was being answered, `""` when nobody rang. `decided_at` never goes back along a ledger, whatever the clocks of
+    the machines that decide.
+    """
 
     endpoint: str
     number: int
@@ -377,5 +420,8 @@ class LedgerRecord(Record):
     actor: str
     reason: str
     verdicts: list[GateVerdict] = []
+    metrics: dict[str, float] = {}
+    previous: int = 0
+    event: str = ""
     state: EndpointState
     decided_at: datetime

@@ -128,7 +128,7 @@ class FileSigner:
         return Ed25519PrivateKey.from_private_bytes(self._path.read_bytes())
 
 
-def local_signer(settings: Settings, role: Role) -> Signer:
+def open_signer(settings: Settings, role: Role) -> Signer:
     """Return this machine's signer for `role`; key and trust entry are made on first use.
 
     A key of one machine lies beside what it signs, so it is trusted in this environment only, and never in `prod`.

@@ -7,17 +7,18 @@ that cannot be judged (its metric is missing, or is no finite number) fails: sil
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rasen.deploy.gates import baseline, threshold
-from rasen.deploy.gates.measured import Measured, Unmeasured
+from rasen.deploy.gates.measured import Unmeasured
 from rasen.metric_directions import DIRECTIONS
-from rasen.pipeline_deploy import BaselineGate, ThresholdGate
+from rasen.pipeline_gates import BaselineGate, DeclaredGate
 from rasen.tracking.records import GateVerdict, Metric
 
-__all__ = ["DeclaredGate", "Judge", "default_gates", "judge"]
+if TYPE_CHECKING:
+    from rasen.deploy.evidence import Evidence
 
-DeclaredGate = BaselineGate | ThresholdGate
+__all__ = ["Judge", "default_gates", "judge"]
 
 _PROFILE_PREFIX = "profile_"
 
@@ -26,7 +27,7 @@ class Judge(Protocol):
     """One kind of gate."""
 
     # Any: each kind takes its own model of `pipeline.yaml`; the `kind` that picks the judge has picked the model too.
-    def __call__(self, name: str, gate: Any, measured: Measured) -> GateVerdict:
+    def __call__(self, name: str, gate: Any, evidence: Evidence) -> GateVerdict:
         """Return the verdict, under `name`.
 
         Raises:
@@ -40,15 +41,14 @@ _KINDS: dict[str, Judge] = {
 }
 
 
-def judge(gates: Iterable[DeclaredGate], metrics: Sequence[Metric]) -> list[GateVerdict]:
-    """Return the verdict of each gate, in the declared order.
+def judge(gates: Iterable[DeclaredGate], evidence: Evidence) -> list[GateVerdict]:
+    """Return the verdict of each gate, in the declared order; all are judged, also after one has failed.
 
     Args:
         gates: As declared in `pipeline.yaml`.
-        metrics: What the run measured; of several values of one name the last counts, values of slices do not.
+        evidence: What is known of the candidate.
     """
-    measured = Measured(metrics)
-    return [_judge_one(gate, measured) for gate in gates]
+    return [_judge_one(gate, evidence) for gate in gates]
 
 
 def default_gates(metrics: Sequence[Metric]) -> list[DeclaredGate]:
@@ -64,9 +64,9 @@ def default_gates(metrics: Sequence[Metric]) -> list[DeclaredGate]:
     ]
 
 
-def _judge_one(gate: DeclaredGate, measured: Measured) -> GateVerdict:
+def _judge_one(gate: DeclaredGate, evidence: Evidence) -> GateVerdict:
     name = f"{gate.kind} {gate.metric}"
     try:
-        return _KINDS[gate.kind](name, gate, measured)
+        return _KINDS[gate.kind](name, gate, evidence)
     except Unmeasured as problem:
         return GateVerdict(gate=name, answer="fail", outcome=problem.outcome, reason=str(problem))

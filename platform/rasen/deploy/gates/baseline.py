@@ -6,24 +6,27 @@ A model that does not beat the mean by group is not worth its risk. Equal is not
 from __future__ import annotations
 
 import math
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
-from rasen.deploy.gates.measured import Measured, in_words
-from rasen.pipeline_deploy import BaselineGate
+from rasen.deploy.gates.measured import in_words
+from rasen.pipeline_gates import BaselineGate
 from rasen.tracking.records import GateVerdict
+
+if TYPE_CHECKING:
+    from rasen.deploy.evidence import Evidence
 
 # 2.7 is 10 % better than 3.0, whatever the last bit says.
 _ROUNDING = 1e-9
 
 
-def judge(name: str, gate: BaselineGate, measured: Measured) -> GateVerdict:
+def judge(name: str, gate: BaselineGate, evidence: Evidence) -> GateVerdict:
     """Return whether the metric beats the other by the declared margin.
 
     Raises:
         Unmeasured: One of the two is not a finite number.
     """
-    value = measured.number(gate.metric)
-    reference = measured.number(gate.better_than)
+    value = evidence.measured.number(gate.metric)
+    reference = evidence.measured.number(gate.better_than)
     match gate.better:
         case "minimize":
             gain = reference - value

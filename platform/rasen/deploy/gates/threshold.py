@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from rasen.deploy.gates.measured import Measured, in_words
-from rasen.pipeline_deploy import ThresholdGate
+from typing import TYPE_CHECKING
+
+from rasen.deploy.gates.measured import in_words
+from rasen.pipeline_gates import ThresholdGate
 from rasen.tracking.records import GateVerdict
 
+if TYPE_CHECKING:
+    from rasen.deploy.evidence import Evidence
 
-def judge(name: str, gate: ThresholdGate, measured: Measured) -> GateVerdict:
+
+def judge(name: str, gate: ThresholdGate, evidence: Evidence) -> GateVerdict:
     """Return whether the metric lies within the limits; a number on a limit does.
 
     Raises:
         Unmeasured: The metric is not a finite number.
     """
-    value = measured.number(gate.metric)
+    value = evidence.measured.number(gate.metric)
     numbers = {gate.metric: value}
     sentences: list[str] = []
     outcome = "within"
