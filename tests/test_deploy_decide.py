@@ -13,7 +13,8 @@ from rasen.deploy.decide import Decider
 from rasen.errors import StoreUnavailable, TrustError
 from rasen.store import MemoryStore, Store
 from rasen.tracking.keys import HEADS_KEY, deployment_key, start_key
-from rasen.tracking.records import LedgerRecord, Verdict
+from rasen.tracking.ledger_records import LedgerRecord
+from rasen.tracking.records import Verdict
 from stand.manifests import BAD, GOOD, Publisher, run_of
 
 

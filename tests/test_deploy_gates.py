@@ -12,7 +12,8 @@ from rasen.deploy import gates
 from rasen.deploy.evidence import Evidence
 from rasen.deploy.gates import default_gates, judge
 from rasen.pipeline_gates import BaselineGate, DeclaredGate, ThresholdGate
-from rasen.tracking.records import GateVerdict, Metric
+from rasen.tracking.ledger_records import GateVerdict
+from rasen.tracking.records import Metric
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)
 not_finite = st.sampled_from([math.nan, math.inf, -math.inf])

@@ -10,7 +10,7 @@ from rasen.deploy import ledger
 from rasen.errors import KeyRefused, ObjectNotFound, SignatureInvalid
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import HEADS_KEY, deployment_key
-from rasen.tracking.records import EndpointState, LedgerRecord
+from rasen.tracking.ledger_records import EndpointState, LedgerRecord
 from rasen.tracking.signature import Role, TrustStore
 from stand.manifests import KeptKey
 

@@ -16,7 +16,7 @@ from rasen.deploy.decide import Decider
 from rasen.settings import load_settings
 from rasen.store import DirectoryStore, MemoryStore
 from rasen.tracking.keys import HEADS_KEY
-from rasen.tracking.records import LedgerRecord
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.signature import Role, load_trust, open_signer
 from stand.deciders import local_decider
 from stand.manifests import BAD, GOOD, Publisher, run_of

@@ -21,7 +21,7 @@ from rasen.errors import InvalidInput, KeyRefused
 from rasen.model.schema import ModelSchema
 from rasen.store import MemoryStore
 from rasen.tracking.keys import HEADS_KEY, replica_key
-from rasen.tracking.records import EndpointState, LedgerRecord, LogPolicy, RolloutState
+from rasen.tracking.ledger_records import EndpointState, LedgerRecord, LogPolicy, RolloutState
 from rasen.tracking.replica_report import EndpointReport, ReplicaReport, VariantReport
 from stand.manifests import BAD, Publisher, run_of
 

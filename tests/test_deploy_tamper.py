@@ -14,7 +14,8 @@ from rasen.deploy import ledger
 from rasen.deploy.decide import Decider
 from rasen.store import MemoryStore
 from rasen.tracking.keys import QUALIFY_STEP, manifest_key, release_key, result_key, start_key
-from rasen.tracking.records import LedgerRecord, Manifest
+from rasen.tracking.ledger_records import LedgerRecord
+from rasen.tracking.records import Manifest
 from rasen.tracking.signature import Role, sign
 from stand.manifests import KeptKey, Publisher, run_of
 from stand.published import Trap

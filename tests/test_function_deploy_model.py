@@ -21,7 +21,7 @@ from rasen.local.processes import free_port
 from rasen.settings import Settings, load_settings, platform_environment
 from rasen.store import DirectoryStore
 from rasen.tracking.keys import replica_key
-from rasen.tracking.records import LedgerRecord
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.replica_report import EndpointReport, ReplicaReport, ShadowReport, VariantReport
 from rasen.tracking.signature import Role, load_trust, open_signer
 from stand.function import Receiver, post, running_function

@@ -18,7 +18,7 @@ from rasen.pipeline_graph import topological_order
 from rasen.pipeline_schema import Pipeline
 from rasen.pipeline_values import parse_duration
 from rasen.strict_yaml import parse_yaml
-from rasen.tracking.records import FallbackPolicy, LogPolicy
+from rasen.tracking.ledger_records import FallbackPolicy, LogPolicy
 
 HEAD = "name: demand\nowner: mobility\n"
 STEPS = "steps:\n  train: {notebook: train.ipynb}\n"

@@ -11,7 +11,7 @@ import cloudpickle
 import pytest
 
 from rasen.tracking.keys import deployment_key, manifest_key
-from rasen.tracking.records import LedgerRecord
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.replica_report import EndpointReport, ReplicaReport
 from rasen.tracking.signature import FileSigner, PublicKey, Role, sign
 from stand.published import Trap

@@ -21,7 +21,7 @@ from rasen.deploy.decide import Decider
 from rasen.deploy.ledger import latest
 from rasen.settings import load_settings
 from rasen.store import open_store
-from rasen.tracking.records import LedgerRecord
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen_serving.bandit import Bandits, Learnt, best_probabilities
 from rasen_serving.breaker import PAUSE_SECONDS, Breaker

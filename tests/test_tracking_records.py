@@ -17,17 +17,8 @@ from rasen.settings import child_environment, find_home, load_settings, platform
 from rasen.store import check_key
 from rasen.tracking import keys
 from rasen.tracking.ids import check_name, check_run_id, instant_of, run_id
-from rasen.tracking.records import (
-    End,
-    EndpointState,
-    FallbackPolicy,
-    LogPolicy,
-    Metric,
-    Start,
-    StepResult,
-    UnreadableRecord,
-    Verdict,
-)
+from rasen.tracking.ledger_records import EndpointState, FallbackPolicy, LogPolicy
+from rasen.tracking.records import End, Metric, Start, StepResult, UnreadableRecord, Verdict
 
 INSTANTS = st.datetimes(
     min_value=datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis wants the bounds without a zone

@@ -24,7 +24,7 @@ from rasen.pipeline_values import (
     parse_latency,
 )
 from rasen.suggestion import suggest
-from rasen.tracking.records import FallbackPolicy, LogPolicy
+from rasen.tracking.ledger_records import FallbackPolicy, LogPolicy
 
 
 class AbortOn(Keys):

@@ -26,10 +26,10 @@ from rasen.model.engine_plan import EnginePlan
 from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Store
 from rasen.tracking.keys import deployment_key, manifest_key, result_key
+from rasen.tracking.ledger_records import FallbackPolicy as DecidedFallback
+from rasen.tracking.ledger_records import Variant as NamedVariant
 from rasen.tracking.manifest import read_manifest
-from rasen.tracking.records import FallbackPolicy as DecidedFallback
 from rasen.tracking.records import FileRecord, Manifest, StepResult, UnreadableRecord
-from rasen.tracking.records import Variant as NamedVariant
 from rasen.tracking.signature import TrustStore, load_trust
 from rasen_serving.messages import (
     CHAMPION,

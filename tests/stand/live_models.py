@@ -12,16 +12,9 @@ from rasen.deploy import ledger
 from rasen.model.publishing import Publication, prepare
 from rasen.store import Store
 from rasen.tracking.ids import run_id
+from rasen.tracking.ledger_records import EndpointState, LedgerRecord, Variant
 from rasen.tracking.manifest import write_manifest
-from rasen.tracking.records import (
-    EndpointState,
-    FileRecord,
-    LedgerRecord,
-    Manifest,
-    PublishedModel,
-    Qualification,
-    Variant,
-)
+from rasen.tracking.records import FileRecord, Manifest, PublishedModel, Qualification
 from rasen.tracking.signature import Role, TrustStore
 from rasen.versions import serving_versions
 from stand.manifests import KeptKey

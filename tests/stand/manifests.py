@@ -20,13 +20,7 @@ from rasen.store import Store
 from rasen.tracking.ids import run_id
 from rasen.tracking.keys import QUALIFY_STEP, current_key, manifest_key, release_key, start_key
 from rasen.tracking.manifest import write_manifest
-from rasen.tracking.records import (
-    Manifest,
-    PublishedModel,
-    Qualification,
-    Start,
-    Verdict,
-)
+from rasen.tracking.records import Manifest, PublishedModel, Qualification, Start, Verdict
 from rasen.tracking.signature import PublicKey, Role, Signer, TrustStore, write_signed
 from stand.published import Trap, release_of, write_file, write_step
 

@@ -22,18 +22,9 @@ from rasen.settings_model import Settings
 from rasen.store import Store
 from rasen.tracking.ids import run_id
 from rasen.tracking.keys import QUALIFY_STEP, release_key, start_key
+from rasen.tracking.ledger_records import EndpointState, LedgerRecord, RolloutState, Variant
 from rasen.tracking.manifest import read_manifest, write_manifest
-from rasen.tracking.records import (
-    EndpointState,
-    FileRecord,
-    LedgerRecord,
-    Manifest,
-    PublishedModel,
-    Qualification,
-    RolloutState,
-    Start,
-    Variant,
-)
+from rasen.tracking.records import FileRecord, Manifest, PublishedModel, Qualification, Start
 from rasen.tracking.signature import Role, Signer, load_trust, open_signer, write_signed
 from rasen.versions import environment_digest, serving_versions
 from stand.published import release_of, write_file, write_step

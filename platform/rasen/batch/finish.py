@@ -20,11 +20,11 @@ from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store
 from rasen.tracking.keys import QUALIFY_STEP, end_key, manifest_key
+from rasen.tracking.ledger_records import GateVerdict
 from rasen.tracking.manifest import read_manifest, write_manifest
 from rasen.tracking.records import (
     End,
     FileRecord,
-    GateVerdict,
     Manifest,
     ModelRecord,
     PublishedModel,

@@ -13,7 +13,7 @@ from rasen.settings import load_settings
 
 if TYPE_CHECKING:
     from rasen.settings import Settings
-    from rasen.tracking.records import LedgerRecord
+    from rasen.tracking.ledger_records import LedgerRecord
     from rasen.tracking.replica_report import VariantReport
 
 Decision = Literal["promote", "abort"]

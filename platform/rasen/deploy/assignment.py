@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rasen.errors import InvalidInput
-from rasen.tracking.records import EndpointState, Variant
+from rasen.tracking.ledger_records import EndpointState, Variant
 
 _SCALE = 1 << 256
 

@@ -40,7 +40,8 @@ from rasen.release import current_release, read_release
 from rasen.store import Stat, Store
 from rasen.tracking.ids import check_name, check_run_id
 from rasen.tracking.keys import deployment_key
-from rasen.tracking.records import EndpointState, LedgerRecord, PublishedModel, UnreadableRecord
+from rasen.tracking.ledger_records import EndpointState, LedgerRecord
+from rasen.tracking.records import PublishedModel, UnreadableRecord
 from rasen.tracking.signature import Signer, TrustStore
 
 _UNVERIFIED_MAX = 100  # a flood of forgeries fills the log, not the ledger

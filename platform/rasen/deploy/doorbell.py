@@ -19,7 +19,8 @@ from rasen.errors import InvalidInput, TrustError
 from rasen.events import ObjectFinalized, RolloutCommanded, Tick, read_event
 from rasen.store import open_store
 from rasen.tracking.ids import check_name, check_run_id
-from rasen.tracking.records import LedgerRecord, UnreadableRecord
+from rasen.tracking.ledger_records import LedgerRecord
+from rasen.tracking.records import UnreadableRecord
 from rasen.tracking.signature import Role, load_trust, open_signer
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rasen.deploy.gates.measured import Measured, Unmeasured
-from rasen.tracking.records import Action, FileRecord, GateVerdict, Metric, PublishedModel, StepResult
+from rasen.tracking.ledger_records import Action, GateVerdict
+from rasen.tracking.records import FileRecord, Metric, PublishedModel, StepResult
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,8 @@ from rasen.deploy import ledger
 from rasen.errors import TrustError
 from rasen.store import Store
 from rasen.tracking.keys import HEADS_KEY
-from rasen.tracking.records import EndpointState, LedgerRecord, UnreadableRecord
+from rasen.tracking.ledger_records import EndpointState, LedgerRecord
+from rasen.tracking.records import UnreadableRecord
 from rasen.tracking.signature import TrustStore
 
 _log = logging.getLogger(__name__)

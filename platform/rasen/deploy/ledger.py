@@ -15,7 +15,7 @@ from rasen.errors import ObjectNotFound, PreconditionFailed, SignatureInvalid
 from rasen.store import Store
 from rasen.tracking.ids import NAME_PATTERN
 from rasen.tracking.keys import HEADS_KEY, deployment_key
-from rasen.tracking.records import LedgerRecord
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.signature import Role, Signer, TrustStore, open_signed, write_signed
 
 _NAME = re.compile(NAME_PATTERN, re.ASCII)

@@ -11,7 +11,8 @@ from rasen.deploy.rollout import begin, champion_of, crown, describe_step, share
 from rasen.errors import InvalidInput
 from rasen.model.schema import ModelSchema, breaking_changes
 from rasen.pipeline_deploy import Deploy
-from rasen.tracking.records import Action, EndpointState, GateVerdict, LedgerRecord, PublishedModel, Variant
+from rasen.tracking.ledger_records import Action, EndpointState, GateVerdict, LedgerRecord, Variant
+from rasen.tracking.records import PublishedModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from datetime import datetime
 from rasen.deploy.rollout import Seen
 from rasen.errors import ObjectNotFound
 from rasen.store import Store
-from rasen.tracking.records import RolloutState, UnreadableRecord
+from rasen.tracking.ledger_records import RolloutState
+from rasen.tracking.records import UnreadableRecord
 from rasen.tracking.replica_report import ReplicaReport
 
 _log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 
 from rasen.pipeline_deploy import AB, Bandit, Canary, Rollout, Shadow
 from rasen.pipeline_values import parse_duration
-from rasen.tracking.records import EndpointState, RolloutState, Variant
+from rasen.tracking.ledger_records import EndpointState, RolloutState, Variant
 
 DEFAULT_REQUESTS = 100
 """So many requests the candidate must have answered where nothing else is stated."""

@@ -36,7 +36,8 @@ from rasen.release import register
 from rasen.settings import Settings
 from rasen.store import open_store
 from rasen.tracking.keys import manifest_key
-from rasen.tracking.records import LedgerRecord, Metric, Verdict
+from rasen.tracking.ledger_records import LedgerRecord
+from rasen.tracking.records import Metric, Verdict
 from rasen.tracking.results import read_published_result
 from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen.versions import environment_digest

@@ -21,8 +21,9 @@ from rasen.errors import NotFound, ObjectNotFound, RasenError
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
 from rasen.tracking.keys import deployment_key, end_key, manifest_key, result_key, start_key
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.manifest import read_manifest
-from rasen.tracking.records import End, LedgerRecord, Manifest, Start, StepResult, Verdict
+from rasen.tracking.records import End, Manifest, Start, StepResult, Verdict
 from rasen.tracking.signature import Role, TrustStore, read_signed
 
 _LAYOUT = 2

@@ -13,7 +13,8 @@ from rasen.deploy.gates import baseline, threshold
 from rasen.deploy.gates.measured import Unmeasured
 from rasen.metric_directions import DIRECTIONS
 from rasen.pipeline_gates import BaselineGate, DeclaredGate
-from rasen.tracking.records import GateVerdict, Metric
+from rasen.tracking.ledger_records import GateVerdict
+from rasen.tracking.records import Metric
 
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence

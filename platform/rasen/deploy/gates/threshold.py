@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rasen.deploy.gates.measured import in_words
 from rasen.pipeline_gates import ThresholdGate
-from rasen.tracking.records import GateVerdict
+from rasen.tracking.ledger_records import GateVerdict
 
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence
