@@ -15,7 +15,7 @@ from stand.repository import ROOT
 
 DOCUMENTS = [
     *sorted(path for path in ROOT.glob("*.md") if path.name != "CHANGELOG.md"),
-    *sorted(ROOT.glob("*/README.md")),
+    *sorted(ROOT.glob("*/*.md")),
     *sorted(ROOT.glob("docs/**/*.md")),
 ]
 TEXT = "\n".join(path.read_text() for path in DOCUMENTS)

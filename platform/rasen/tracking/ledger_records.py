@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from rasen.tracking.records import Part, Record
 
 
@@ -14,7 +16,7 @@ class GateVerdict(Part):
     gate: str
     answer: Literal["pass", "fail", "hold"]
     outcome: str = ""
-    numbers: dict[str, float] = {}
+    numbers: dict[str, float] = Field(default_factory=dict)
     reason: str = ""
 
 
@@ -37,7 +39,9 @@ class FallbackPolicy(Part):
         timeout_seconds: How long a model may take for a request; `None` is the server's own limit.
     """
 
-    on: list[Literal["error", "timeout", "nan", "stale"]] = ["error", "timeout", "nan"]
+    on: list[Literal["error", "timeout", "nan", "stale"]] = Field(
+        default_factory=lambda: ["error", "timeout", "nan"]
+    )
     stale_after_seconds: float | None = None
     timeout_seconds: float | None = None
 
@@ -46,7 +50,7 @@ class LogPolicy(Part):
     """What of an endpoint's answers is logged: a share of the requests, without some columns."""
 
     sample: float = 1.0
-    exclude: list[str] = []
+    exclude: list[str] = Field(default_factory=list)
 
 
 RolloutKind = Literal["canary", "ab", "shadow", "bandit"]
@@ -102,7 +106,7 @@ class Held(Part):
     pipeline: str
     manifest_sha256: str
     number: int
-    gates: list[str] = []
+    gates: list[str] = Field(default_factory=list)
     requested: str = ""
 
 
@@ -124,7 +128,7 @@ class EndpointState(Part):
 
     newest_run: str | None = None
     pipeline: str | None = None
-    variants: list[Variant] = []
+    variants: list[Variant] = Field(default_factory=list)
     since: int = 0
     acted: int = 0
     held: Held | None = None
@@ -132,9 +136,13 @@ class EndpointState(Part):
     rollout: RolloutState | None = None
     fallback: FallbackPolicy = FallbackPolicy()
     log: LogPolicy = LogPolicy()
-    challengers: list[str] = []  # pipelines besides the owner whose runs may enter
-    unverified: dict[str, str] = {}  # "<pipeline>/<run>" of a refused forgery: SHA-256 of its bytes
-    claims: dict[str, str] = {}  # pipeline that does not own the endpoint: its newest decided run
+    challengers: list[str] = Field(default_factory=list)  # pipelines besides the owner whose runs may enter
+    unverified: dict[str, str] = Field(
+        default_factory=dict
+    )  # "<pipeline>/<run>" of a refused forgery: SHA-256 of its bytes
+    claims: dict[str, str] = Field(
+        default_factory=dict
+    )  # pipeline that does not own the endpoint: its newest decided run
 
 
 Action = Literal["deploy", "hold", "unhold", "refuse", "promote", "abort", "rollback", "override", "approve"]
@@ -155,8 +163,8 @@ class LedgerRecord(Record):
     run: str | None
     actor: str
     reason: str
-    verdicts: list[GateVerdict] = []
-    metrics: dict[str, float] = {}
+    verdicts: list[GateVerdict] = Field(default_factory=list)
+    metrics: dict[str, float] = Field(default_factory=dict)
     previous: int = 0
     event: str = ""
     state: EndpointState
