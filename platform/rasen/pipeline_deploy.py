@@ -24,7 +24,7 @@ from rasen.pipeline_values import (
     parse_latency,
 )
 from rasen.suggestion import suggest
-from rasen.tracking.ledger_records import FallbackPolicy, LogPolicy
+from rasen.tracking.ledger_records import FallbackPolicy, FallbackReason, LogPolicy
 
 
 class AbortOn(Keys):
@@ -118,8 +118,6 @@ Rollout: TypeAlias = Annotated[
     Annotated[Canary | AB | Shadow | Bandit, Field(discriminator="kind")],
     BeforeValidator(_check_rollout_kind),
 ]
-
-FallbackReason: TypeAlias = Literal["error", "timeout", "nan", "stale"]
 
 
 class Fallback(Keys):

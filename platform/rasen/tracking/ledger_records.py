@@ -30,6 +30,10 @@ class Variant(Part):
     weight: float = 1.0
 
 
+FallbackReason = Literal["error", "timeout", "nan", "stale"]
+_FALLBACK_REASONS: tuple[FallbackReason, ...] = ("error", "timeout", "nan")
+
+
 class FallbackPolicy(Part):
     """When the profile answers instead of a model, for an endpoint whose version has one.
 
@@ -39,9 +43,7 @@ class FallbackPolicy(Part):
         timeout_seconds: How long a model may take for a request; `None` is the server's own limit.
     """
 
-    on: list[Literal["error", "timeout", "nan", "stale"]] = Field(
-        default_factory=lambda: ["error", "timeout", "nan"]
-    )
+    on: list[FallbackReason] = Field(default_factory=lambda: list(_FALLBACK_REASONS))
     stale_after_seconds: float | None = None
     timeout_seconds: float | None = None
 
