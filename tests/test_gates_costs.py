@@ -81,6 +81,12 @@ def test_a_live_version_that_was_not_measured_holds(found: dict[str, Any], told:
     assert (gone.answer, gone.outcome) == ("hold", "unavailable")
 
 
+def test_a_live_version_that_could_not_predict_the_rows_may_have_been_measured_all_the_same() -> None:
+    gate = LatencyGate(kind="latency", worse_than_champion=1.5)
+    found = measured(3.0, 2.5, problem="the candidate published no evaluation rows")
+    assert verdict(gate, evidence(qualification=found, champion=LIVE)).answer == "pass"
+
+
 def test_the_first_version_has_its_own_limits_only() -> None:
     gate = LatencyGate(kind="latency", max="5ms", worse_than_champion=1.5)
     assert verdict(gate, evidence(qualification=measured(4.0))).outcome == "first"
