@@ -10,15 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from rasen.metric_directions import DIRECTIONS
 from rasen.pipeline_gate_keys import ComparingGate
-from rasen.pipeline_values import Duration, Line, Margin, parse_duration
+from rasen.pipeline_values import Duration, Factor, Line, Margin, Sigmas, parse_duration
 
 Test: TypeAlias = Literal["paired_bootstrap", "mcnemar", "delong"]
 Season: TypeAlias = Literal["weekday", "hour"]
 
 _CONFIDENCE = (0.8, 0.995)
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
-_SIGMAS = re.compile(r"([0-9]{1,2}(?:\.[0-9]+)?) ?sigma")
-_TIMES = re.compile(r"([0-9]{1,4}(?:\.[0-9]+)?)x")
 
 
 def _read_confidence(value: object) -> object:
@@ -34,30 +32,6 @@ def _read_confidence(value: object) -> object:
     return float(share)
 
 
-def _read_sigmas(value: object) -> object:
-    match = _SIGMAS.fullmatch(value) if isinstance(value, str) else None
-    sigmas = float(match[1]) if match is not None else value
-    if isinstance(sigmas, bool) or not isinstance(sigmas, int | float) or not 1 <= sigmas <= 6:
-        raise PydanticCustomError(
-            "sigma",
-            "{text} is no width of a band; write 1 to 6 sigma, such as 3 sigma",
-            {"text": repr(value)[:40]},
-        )
-    return float(sigmas)
-
-
-def _read_times(value: object) -> object:
-    match = _TIMES.fullmatch(value) if isinstance(value, str) else None
-    times = float(match[1]) if match is not None else value
-    if isinstance(times, bool) or not isinstance(times, int | float) or not 1 <= times <= 1000:
-        raise PydanticCustomError(
-            "times",
-            "{text} is no factor; write 1x to 1000x, such as 1.5x",
-            {"text": repr(value)[:40]},
-        )
-    return float(times)
-
-
 Confidence = Annotated[
     float,
     BeforeValidator(_read_confidence),
@@ -66,30 +40,6 @@ Confidence = Annotated[
             "anyOf": [
                 {"type": "number", "minimum": _CONFIDENCE[0], "maximum": _CONFIDENCE[1]},
                 {"type": "string", "pattern": f"^{_PERCENT.pattern}$", "examples": ["95%"]},
-            ]
-        }
-    ),
-]
-Sigmas = Annotated[
-    float,
-    BeforeValidator(_read_sigmas),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 1, "maximum": 6},
-                {"type": "string", "pattern": f"^{_SIGMAS.pattern}$", "examples": ["3 sigma"]},
-            ]
-        }
-    ),
-]
-Times = Annotated[
-    float,
-    BeforeValidator(_read_times),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "minimum": 1, "maximum": 1000},
-                {"type": "string", "pattern": f"^{_TIMES.pattern}$", "examples": ["1.5x"]},
             ]
         }
     ),
@@ -116,7 +66,7 @@ class ChampionGate(_RowsGate):
     kind: Literal["champion"]
     test: Test | None = Field(
         default=None,
-        description="paired_bootstrap, or for accuracy mcnemar; auc is compared by delong. What the metric allows if absent",
+        description="paired_bootstrap, for accuracy also mcnemar, for auc delong; what the metric allows if absent",
     )
     margin: Margin = Field(
         default=0.0,
@@ -127,10 +77,12 @@ class ChampionGate(_RowsGate):
         default="hold", description="the answer when the rows do not decide: hold for a person, or pass"
     )
     by: Line | None = Field(
-        default=None, description="slice column; rows that share a value depend on one another and count as one"
+        default=None,
+        description="slice column; rows that share a value depend on one another and count as one",
     )
     block: Duration | None = Field(
-        default=None, description="rows of one such span of time, as 1d, depend on one another and count as one"
+        default=None,
+        description="rows of one such span of time, as 1d, depend on one another and count as one",
     )
 
     @property
@@ -203,7 +155,7 @@ class SliceGate(_RowsGate):
 
     kind: Literal["slice"]
     by: Line = Field(description="slice column, one of those that rasen.publish was given as `slices`")
-    worst: Times = Field(
+    worst: Factor = Field(
         default=1.5,
         description="how many times the error of all rows, or of the champion, a slice's error may be, as 1.5x",
     )

@@ -80,7 +80,8 @@ def absolute_errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return the absolute error of each row."""
     import numpy as np
 
-    return np.abs(_numbers("mae", prediction) - _numbers("mae", target))
+    errors: np.ndarray = np.abs(_numbers("mae", prediction) - _numbers("mae", target))
+    return errors
 
 
 def log_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -90,7 +91,8 @@ def log_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     happened, probability = _classes("log_loss", target), _probabilities("log_loss", prediction)
     epsilon = np.finfo("float64").eps
     clipped = np.clip(probability, epsilon, 1 - epsilon)
-    return np.where(happened == 1, -np.log(clipped), -np.log1p(-clipped))
+    losses: np.ndarray = np.where(happened == 1, -np.log(clipped), -np.log1p(-clipped))
+    return losses
 
 
 def brier_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -109,7 +111,8 @@ def misses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         raise InvalidInput("accuracy compares classes of one kind; one of target and prediction is text")
     else:
         missed = prediction != target
-    return missed.astype("float64")
+    losses: np.ndarray = missed.astype("float64")
+    return losses
 
 
 def auc(target: np.ndarray, prediction: np.ndarray) -> float:

@@ -8,8 +8,8 @@ interval decides, by where it lies beside 0 and beside minus the margin:
 * worse: wholly below minus the margin;
 * inconclusive: minus the margin lies inside. More rows would decide.
 
-A model that is worse by exactly the margin is let in with half the chance that the confidence leaves, 2.5 % for 95 %, and
-so often refused (non-inferiority: G. Piaggio et al., JAMA 308, 2012).
+A model that is worse by exactly the margin is let in with half the chance that the confidence leaves, 2.5 % for 95 %,
+and refused as often (non-inferiority: G. Piaggio et al., JAMA 308, 2012).
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ def rows_that_decide(comparison: Comparison, margin: float, confidence: float) -
     """
     distance = abs(comparison.gain + margin)
     half = (
-        comparison.gain - comparison.low
-        if comparison.gain >= -margin
-        else comparison.high - comparison.gain
+        comparison.gain - comparison.low if comparison.gain >= -margin else comparison.high - comparison.gain
     )
     if not math.isfinite(half) or not math.isfinite(distance) or distance == 0:
         return None
@@ -212,7 +210,9 @@ def _compare_classes(
     rows = len(candidate)
     low, high = difference_interval(only_candidate, only_champion, rows, confidence=gate.confidence)
     if metrics[1] == 0:
-        raise Incomparable("the live version is right on no row: no difference is relative to that", rows=rows)
+        raise Incomparable(
+            "the live version is right on no row: no difference is relative to that", rows=rows
+        )
     return Comparison(
         candidate=metrics[0],
         champion=metrics[1],
@@ -269,8 +269,9 @@ def _explain(gate: ChampionGate, comparison: Comparison, outcome: Outcome, more:
         rows += f" in {comparison.units} units"
     measured = f"{gate.metric} {own} beside the champion's {other} on {rows} is"
     if comparison.low == comparison.high == 0:
-        return f"{measured} equal, in every draw: equivalent"
-    between = f"between {_told(comparison.low)} and {_told(comparison.high)} with {gate.confidence * 100:.3g} % confidence"
+        return f"{measured} equal, whatever the rows: equivalent"
+    sure = f"{gate.confidence * 100:.3g} %"
+    between = f"between {_told(comparison.low)} and {_told(comparison.high)} with {sure} confidence"
     told = f"{measured} {_told(comparison.gain)}, {between}: {outcome}"
     match outcome:
         case "better":

@@ -1,10 +1,10 @@
 """Where the next value of a series is to be expected: Shewhart's chart of individual values, with honest limits.
 
-The spread is the mean distance of neighbours over 1.128, the mean range of two normal values, so that a slow change of
-level does not pass for spread (D. C. Montgomery, Introduction to Statistical Quality Control, section 6.4). A chart over
-few values that took `k` sigma as if sigma were known would refuse good versions several times too often; here `k` sigma
-stands for its chance alone, and the limit is that of a prediction: Student's t with the degrees of freedom whose spread
-varies as much as that of the mean range does (P. B. Patnaik, Biometrika 37, 1950).
+The spread is the mean distance of neighbours over 1.128, the mean range of two normal values, so that a slow change
+of level does not pass for spread (D. C. Montgomery, Introduction to Statistical Quality Control, section 6.4). A chart
+over few values that took `k` sigma as if sigma were known would refuse good versions several times too often; here `k`
+sigma stands for its chance alone, and the limit is that of a prediction: Student's t with the degrees of freedom whose
+spread varies as much as that of the mean range does (P. B. Patnaik, Biometrika 37, 1950).
 """
 
 from __future__ import annotations

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from rasen.deploy.evidence import PastVersion
+if TYPE_CHECKING:
+    from rasen.deploy.evidence import PastVersion
 
 FLAPPING = "flapping"
 WINDOW = 10

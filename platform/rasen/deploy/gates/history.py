@@ -61,7 +61,8 @@ def _judge_value(name: str, gate: HistoryGate, evidence: Evidence, value: float)
             answer="pass",
             outcome="too few",
             numbers={gate.metric: value, "versions": len(values)},
-            reason=f"{gate.metric} {shown}: {_count(len(values))} went live with this metric, {gate.least} are needed to say what is usual",
+            reason=f"{gate.metric} {shown}: {_count(len(values))} went live with this metric, {gate.least} are needed "
+            "to say what is usual",
         )
     limits = control_limits(values, gate.within)
     return _compare(name, gate, value, limits, whose)
@@ -97,9 +98,14 @@ def _compare(name: str, gate: HistoryGate, value: float, limits: Limits, whose: 
         reason += ": without any spread nobody can say whether that is much, a person should look"
         return _verdict(name, "hold", "constant", numbers, reason)
     numbers["sigmas"] = worse / limits.sigma
-    far = f"{abs(worse) / limits.sigma:.1f} sigma {'worse' if worse > 0 else 'better'} than the mean {mean} of {of_whom}"
+    side = "worse" if worse > 0 else "better"
+    far = f"{abs(worse) / limits.sigma:.1f} sigma {side} than the mean {mean} of {of_whom}"
     allowed = f"{limits.distance / limits.sigma:.1f}"
-    known = "" if f"{gate.within:.1f}" == allowed else f" ({gate.within:g} sigma, were sigma known from more versions)"
+    known = (
+        ""
+        if f"{gate.within:.1f}" == allowed
+        else f" ({gate.within:g} sigma, were sigma known from more versions)"
+    )
     if worse > limits.distance:
         reason = f"{gate.metric} {shown} is {far}: unusual, {allowed} are allowed{known}"
         return _verdict(name, "fail", "worse than usual", numbers, reason)

@@ -1,4 +1,4 @@
-"""Which of many findings stand, when each of them may be chance: S. Holm, Scandinavian Journal of Statistics 6, 1979."""
+"""Which of many findings stand, when each may be chance: S. Holm, Scandinavian Journal of Statistics 6, 1979."""
 
 from __future__ import annotations
 

@@ -31,8 +31,7 @@ def difference_interval(
     differing = only_first + only_second
     if 0 < differing < _FEW:
         exact = [
-            (2 * share - 1) * differing / rows
-            for share in binomial_limits(only_first, differing, confidence)
+            (2 * share - 1) * differing / rows for share in binomial_limits(only_first, differing, confidence)
         ]
         low, high = min(low, exact[0]), max(high, exact[1])
     return low, high
@@ -46,9 +45,7 @@ def _score_limit(only_first: int, only_second: int, rows: int, z: float) -> floa
         middle = (low + high) / 2
         if middle in {low, high}:
             break
-        low, high = (
-            (middle, high) if _score(only_first, only_second, rows, middle) > z else (low, middle)
-        )
+        low, high = (middle, high) if _score(only_first, only_second, rows, middle) > z else (low, middle)
     return high
 
 

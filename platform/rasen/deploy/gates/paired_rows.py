@@ -66,7 +66,10 @@ def candidate_rows(evaluation: Evaluation) -> Rows:
     _check_length("predictions of the candidate", evaluation.prediction, evaluation.rows)
     if not evaluation.rows:
         raise Unmeasured("the evaluation has no rows", "missing")
-    for what, values in (("the target", evaluation.target), ("the candidate's prediction", evaluation.prediction)):
+    for what, values in (
+        ("the target", evaluation.target),
+        ("the candidate's prediction", evaluation.prediction),
+    ):
         wrong = _count_not_finite(values)
         if wrong:
             raise Unmeasured(
@@ -148,18 +151,22 @@ def ranked_rows(rows: Rows) -> Scores:
     if rows.target.dtype.kind not in _NUMBERS or not np.isin(rows.target, (0, 1)).all():
         raise Unmeasured("auc needs a target of 0 and 1", "not defined")
     if rows.candidate.dtype.kind not in _NUMBERS:
-        raise Unmeasured(f"auc of the candidate: scores of type {rows.candidate.dtype} are no numbers", "not defined")
+        raise Unmeasured(
+            f"auc of the candidate: scores of type {rows.candidate.dtype} are no numbers", "not defined"
+        )
     happened = rows.target == 1
     ones = int(happened.sum())
     if min(ones, len(rows) - ones) < LEAST_OF_A_CLASS:
         raise Incomparable(
-            f"{ones} rows of class 1 and {len(rows) - ones} of class 0 are too few for auc, {LEAST_OF_A_CLASS} of each are "
-            "needed",
+            f"{ones} rows of class 1 and {len(rows) - ones} of class 0 are too few for auc, which needs "
+            f"{LEAST_OF_A_CLASS} of each",
             rows=len(rows),
         )
     champion = rows.champion
     if champion is not None and champion.dtype.kind not in _NUMBERS:
-        raise Incomparable(f"auc of the live version: scores of type {champion.dtype} are no numbers", rows=len(rows))
+        raise Incomparable(
+            f"auc of the live version: scores of type {champion.dtype} are no numbers", rows=len(rows)
+        )
     return Scores(
         happened=happened,
         candidate=rows.candidate.astype("float64"),
@@ -182,9 +189,7 @@ def _check_was_evaluated(champion: object, live: str) -> None:
     if not isinstance(champion, Mapping):
         raise Incomparable(f"the qualification did not run the live version {live}")
     if champion.get("run") != live:
-        raise Incomparable(
-            f"the qualification ran {str(champion.get('run'))[:60]}, but {live} is live now"
-        )
+        raise Incomparable(f"the qualification ran {str(champion.get('run'))[:60]}, but {live} is live now")
     if champion.get("evaluated") is not True:
         reason = str(champion.get("reason") or "no reason is given")[:300]
         raise Incomparable(f"the live version could not be run on the evaluation rows: {reason}")

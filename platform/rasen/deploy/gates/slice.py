@@ -70,7 +70,8 @@ def judge(name: str, gate: SliceGate, evidence: Evidence) -> GateVerdict:
             answer="hold",
             outcome="too few",
             numbers={key: float(value) for key, value in numbers.items()},
-            reason=f"none of the {slices} slices of {gate.by} has enough rows to be judged ({gate.least_rows}): publish more evaluation rows, or lower `least_rows`",
+            reason=f"none of the {slices} slices of {gate.by} has enough rows to be judged ({gate.least_rows}): "
+            "publish more evaluation rows, or lower `least_rows`",
         )
     bad = stands([each.chance for each in judged], level=1 - gate.confidence)
     offending = sorted(
@@ -102,9 +103,7 @@ def _measure(gate: SliceGate, rows: Rows, values: np.ndarray) -> tuple[list[Slic
     return [each for each in found if each.rows >= gate.least_rows], len(names)
 
 
-def _measure_means(
-    gate: SliceGate, rows: Rows, names: np.ndarray, numbers: np.ndarray
-) -> list[SliceError]:
+def _measure_means(gate: SliceGate, rows: Rows, names: np.ndarray, numbers: np.ndarray) -> list[SliceError]:
     own = candidate_losses(gate.metric, rows)
     is_root = gate.metric == "rmse"
     allowed = gate.worst**2 if is_root else gate.worst
@@ -159,7 +158,8 @@ def _explain(gate: SliceGate, offending: Sequence[SliceError], worst: SliceError
 def _told(gate: SliceGate, found: SliceError) -> str:
     own, other = in_words(_metric_of(gate, found.error), _metric_of(gate, found.yardstick))
     times = f"{found.times:.2g} times" if math.isfinite(found.times) else "any times"
-    return f"{found.value[:_LONGEST_VALUE]!r}, {gate.metric} {own} beside {other} ({times} the error, {found.rows} rows)"
+    which = found.value[:_LONGEST_VALUE]
+    return f"{which!r}, {gate.metric} {own} beside {other} ({times} the error, {found.rows} rows)"
 
 
 def _told_of_few(gate: SliceGate, few: int) -> str:

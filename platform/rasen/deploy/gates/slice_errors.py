@@ -1,8 +1,8 @@
 """How much worse slices of the rows are served than a yardstick, with the chance that it is no more than allowed.
 
 The error is the metric, or its distance from 1 where larger is better (accuracy, auc). Of each slice the question is
-whether error - allowed × yardstick is above 0, one-sided, by a t-test on what each row adds to that difference: the slice
-is part of all rows, and both models answer the same rows, so the two sides are not independent.
+whether error - allowed × yardstick is above 0, one-sided, by a t-test on what each row adds to that difference: the
+slice is part of all rows, and both models answer the same rows, so the two sides are not independent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class SliceError:
         return 1.0 if self.error == 0 else math.inf
 
 
-def compare_with_all(losses: np.ndarray, names: np.ndarray, numbers: np.ndarray, allowed: float) -> list[SliceError]:
+def compare_with_all(
+    losses: np.ndarray, names: np.ndarray, numbers: np.ndarray, allowed: float
+) -> list[SliceError]:
     """Return how the mean loss of each slice stands to that of all rows.
 
     Args:
