@@ -2,7 +2,8 @@
 
 Each row simulates releases of which the truth is known, and counts how often the gate, called as the deploy function
 calls it, answers wrongly. Beside the rate stand the level that the gate promises and the interval that so many releases
-leave (exact binomial, 95 %). A rate is at its level when the interval holds it, below when the interval lies under it.
+leave (exact binomial, 95 %). Of so many rows some miss their level by chance: a rate is called above or below it only
+when the interval of 99.9 % does not hold it.
 `--write` rewrites gates.md.
 """
 
@@ -30,7 +31,7 @@ from rasen.tracking.ledger_records import GateVerdict
 from stand.judged_rows import evaluation_evidence, history_evidence, past_version
 
 _NORMAL = NormalDist()
-_ROWS = 400
+_ROWS = 250
 _MARGIN = 0.05
 _TRUTH_ROWS = 2_000_000
 
@@ -82,6 +83,11 @@ class Rate:
     def limits(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the exact interval of the share."""
         return binomial_limits(self.wrong, self.releases, confidence)
+
+    def beside(self, level: float) -> Literal["below", "at level", "above"]:
+        """Return where the share lies beside a level, so that one row in a thousand is wrong about it."""
+        low, high = self.limits(0.999)
+        return "below" if high < level else "at level" if low <= level else "above"
 
 
 def simulate(setting: Setting, releases: int) -> list[Rate]:
@@ -424,9 +430,9 @@ Written by `PYTHONPATH=tests python -m bench.gates --releases {releases} --write
 
 Each row simulates {releases} releases of which the truth is known and counts the wrong answers of the gate, called as
 the deploy function calls it. *Level* is what the gate promises; the interval is what {releases} releases leave of the
-rate (exact binomial, 95 %, so that one row in twenty misses its level by chance). A rate below its level is a gate
-that is more careful than it must be: the slice gate holds its level for all slices together, whatever their number, and
-its t-test is careful about errors that are skewed to the right. Rows without a level tell what the gate answers to a
+rate (exact binomial, 95 %). One row in twenty misses its level by chance, so a rate is called above or below only when
+the interval of 99.9 % does not hold the level. A gate below its level is more careful than it must be: that of slices
+holds it for all slices together, whatever their number, and its t-test is careful about errors skewed to the right. Rows without a level tell what the gate answers to a
 difference of that size.
 
 | gate | truth | answer | level | rate | interval | |
@@ -449,7 +455,7 @@ def show(setting: Setting, wrong: Wrong, rate: Rate) -> str:
     level = remark = ""
     if wrong.level is not None:
         level = f"{wrong.level:.2%}"
-        remark = "below" if high < wrong.level else "at level" if low <= wrong.level else "**above**"
+        remark = rate.beside(wrong.level)
     return (
         f"| {setting.gate} | {setting.truth} | {wrong.told} | {level} | {rate.share:.1%} | "
         f"{low:.1%} to {high:.1%} | {remark} |"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from statistics import fmean, median
 
@@ -76,6 +77,7 @@ def outliers(values: Sequence[float]) -> list[int]:
     return [position for position, distance in enumerate(distances) if distance > _OUTLIER * scale]
 
 
+@lru_cache(maxsize=200)
 def _freedom(values: int) -> tuple[float, float]:
     """Return the degrees of freedom of a spread that varies like that of so many values, and its mean."""
     ranges = values - 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
@@ -31,10 +32,15 @@ def student_tail(value: float, freedom: float) -> float:
     """
     if math.isinf(value):
         return 0.0 if value > 0 else 1.0
-    half = incomplete_beta(freedom / (freedom + value * value), freedom / 2, 0.5) / 2
+    square = value * value
+    if square < 1:  # the complement keeps the digits
+        half = 0.5 - incomplete_beta(square / (freedom + square), 0.5, freedom / 2) / 2
+    else:
+        half = incomplete_beta(freedom / (freedom + square), freedom / 2, 0.5) / 2
     return half if value >= 0 else 1 - half
 
 
+@lru_cache(maxsize=1000)
 def student_quantile(probability: float, freedom: float) -> float:
     """Return Student's t's quantile of `probability`, which lies strictly between 0 and 1; by bisection."""
     if probability < 0.5:
