@@ -31,6 +31,7 @@ __all__ = [
     "load_trust",
     "open_signed",
     "open_signer",
+    "open_vouched",
     "parse_signed",
     "read_signed",
     "read_trust",
@@ -116,18 +117,29 @@ def open_signed(data: bytes, key: str, *, trust: TrustStore, role: Role, environ
         SignatureInvalid: There is no signature, or it does not fit these bytes under this key.
         KeyRefused: The key may not sign this.
     """
+    return open_vouched(data, key, trust=trust, role=role, environment=environment)[0]
+
+
+def open_vouched(
+    data: bytes, key: str, *, trust: TrustStore, role: Role, environment: str
+) -> tuple[bytes, PublicKey]:
+    """Return what `open_signed` does, and the key that vouches for it.
+
+    Raises:
+        SignatureInvalid, KeyRefused: As `open_signed`.
+    """
     header, payload = parse_signed(data, key)
     if header.role is not role:
         raise KeyRefused(f"object {key!r} is signed as {header.role.value!r}; {role.value!r} must sign it")
     message = signed_message(role, key, payload, digest=header.digest)
     signature = base64.b64decode(header.signature)
     try:
-        trust.verify(message, signature, key_id=header.key_id, role=role, environment=environment)
+        vouching = trust.verify(message, signature, key_id=header.key_id, role=role, environment=environment)
     except SignatureInvalid as error:
         raise SignatureInvalid(f"object {key!r}: {error}") from None
     except KeyRefused as error:
         raise KeyRefused(f"object {key!r}: {error}") from None
-    return payload
+    return payload, vouching
 
 
 def parse_signed(data: bytes, key: str) -> tuple[SignedObject, bytes]:
