@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -209,7 +208,7 @@ def test_what_is_signed_while_keys_rotate_can_all_be_read(settings: Settings, tm
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Iterator[Settings]:
+def other(tmp_path: Path) -> Settings:
     """Another machine, which has signed."""
     other = load_settings(home=tmp_path / "other")
     for role in Role:

@@ -69,7 +69,7 @@ class KeyManagement:
         if request.name in self.other_algorithm:
             public, algorithm = generate_private_key(SECP256R1()).public_key(), ALGORITHMS.EC_SIGN_P256_SHA256
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        answer = kms_v1.PublicKey(
+        answer = kms_v1.PublicKey(  # type: ignore[no-untyped-call] # proto-plus types no constructor
             name=request.name, pem=pem.decode(), algorithm=algorithm, pem_crc32c=google_crc32c.value(pem)
         )
         self.change(answer)
@@ -86,7 +86,7 @@ class KeyManagement:
         if request.data_crc32c != google_crc32c.value(request.data):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the checksum of the data does not match")
         signature = private.sign(request.data)
-        answer = kms_v1.AsymmetricSignResponse(
+        answer = kms_v1.AsymmetricSignResponse(  # type: ignore[no-untyped-call] # proto-plus types none
             name=request.name,
             signature=signature,
             signature_crc32c=google_crc32c.value(signature),

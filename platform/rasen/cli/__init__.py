@@ -27,6 +27,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    trust,
     up,
 )
 from rasen.errors import PlatformFailed, RasenError
@@ -46,7 +47,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, keys, tables, up, demo),
+        *(deployments, rollout, keys, trust, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -303,6 +303,8 @@ def add_keys(
                 added.append(key)
                 what = f"added as {key.state} {key.role.value}" + (f" of {key.holder}" if key.holder else "")
                 trust = trust.changed(_change(key.key_id, what, by, now, reason), key)
+            elif known.state == "active" and key.state == "verify_only":  # it was rotated out over there
+                trust = trust.changed(_change(key.key_id, "verify_only", by, now, reason), key)
         return trust
 
     change_trust(settings, change)

@@ -16,6 +16,7 @@ from rasen.tracking.trust import PublicKey, Role, check_signature, key_id_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from google.api_core.retry import Retry
     from google.cloud.kms_v1 import KeyManagementServiceClient
 
 _SCHEME = "gcp-kms://"
@@ -136,7 +137,7 @@ class KmsSigner:
             raise KeyRefused(f"the public key of {self._name!r} is no Ed25519 key")
         return public.public_bytes_raw()
 
-    def _ask(self, call: Callable[[KeyManagementServiceClient, object], _Answer], *, may: str) -> _Answer:
+    def _ask(self, call: Callable[[KeyManagementServiceClient, Retry], _Answer], *, may: str) -> _Answer:
         """Ask the KMS, again while it is down, and say in our own errors why it does not answer."""
         assert self._client is not None  # the public key was asked for first
         client = self._client
