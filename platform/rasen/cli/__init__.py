@@ -16,6 +16,7 @@ from rich.console import Console
 from rasen.cli import (
     cancel,
     compare,
+    dead_letters,
     demo,
     deployments,
     keys,
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, keys, trust, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, trust, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
