@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rasen.cli import build_app
+from rasen.deploy.commands import Command, open_command, sign_command
 from rasen.errors import InvalidInput, KeyRefused, NotFound, RasenError
 from rasen.settings import load_settings, platform_environment
 from rasen.settings_model import Settings
 from rasen.store import open_store
 from rasen.tracking.keys import manifest_key
-from rasen.tracking.signature import Role, load_trust, open_signer, read_signed
+from rasen.tracking.signature import Role, TrustStore, load_trust, open_signer, read_signed
 from stand.versions import PublishedVersion, publish_and_deploy
 
 
@@ -126,3 +127,17 @@ def test_what_cannot_be_is_told(
 
 def test_a_key_cannot_be_revoked_without_a_reason(settings: Settings) -> None:
     assert type_in(settings, "revoke", "feed").exit_code == 2
+
+
+def test_a_persons_key_gives_no_orders_in_anothers_name(settings: Settings) -> None:
+    signer = open_signer(settings, Role.OPERATOR)
+    (entry,) = load_trust(settings).keys
+    trust = TrustStore(keys=[entry.model_copy(update={"holder": "ada"})])
+
+    def ordered(by: str) -> Command:
+        command = Command(endpoint="demand", command="hold", seen=1, by=by, reason="a fair")
+        return open_command(sign_command(command, signer), trust, environment="dev")
+
+    assert ordered("ada").by == "ada"
+    with pytest.raises(KeyRefused, match=r"signs for 'ada', and the command is by 'eve'"):
+        ordered("eve")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rasen.deploy.decide import Decider
 from rasen.errors import InvalidInput, KeyRefused, ObjectNotFound
 from rasen.model.loading import load_version
 from rasen.settings import load_settings
@@ -28,7 +29,7 @@ from rasen_serving.revisions import Revisions
 from rasen_serving.trust_watch import TrustWatch
 from stand.manifests import FIRST_INSTANT
 from stand.serving import Server, bring_up, new_settings, running_server, wait_until
-from stand.versions import RELEASE, PublishedVersion, publish_and_deploy
+from stand.versions import RELEASE, PublishedVersion, publish_and_deploy, publish_version
 
 SIGNED = {
     Role.REGISTRAR: release_key("demand", RELEASE),
@@ -228,6 +229,22 @@ def test_a_record_that_says_something_else_does_not_replace_what_answers(
     assert "is revoked" in watch.distrusted["demand"]
     with pytest.raises(ObjectNotFound):
         revisions.resolve("demand", 1)
+
+
+def test_a_version_that_the_new_key_signed_takes_the_place_of_one_that_is_not_believed(
+    store: Store, settings: Settings, version: PublishedVersion
+) -> None:
+    lose(settings, Role.CONTROL)
+    following = publish_version(store, settings, number=2)
+    decider = Decider(
+        store,
+        open_signer(settings, Role.DECIDER),
+        trust=lambda: load_trust(settings),
+        environment="dev",
+        scratch_dir=settings.scratch_dir,
+    )
+    assert [(record.action, record.run) for record in decider.decide("demand")] == [("deploy", following.run)]
+    assert Revisions(store, settings).resolve("demand", 2).revision.champion.run == following.run
 
 
 @pytest.fixture(scope="module")
