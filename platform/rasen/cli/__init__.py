@@ -28,6 +28,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    trust,
     up,
 )
 from rasen.errors import PlatformFailed, RasenError
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, dead_letters, keys, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, trust, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
