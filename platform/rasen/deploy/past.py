@@ -65,7 +65,12 @@ class Past:
             live: How many that went live are enough; those refused in between come too.
         """
         found: dict[str, PastVersion] = {}
+        taken_back: set[str] = set()
+        answers_now = _variants(self.record(endpoint, head))
         for record in self.records(endpoint, head=head):
+            if record.action in {"rollback", "abort"}:
+                before = _variants(self.record(endpoint, record.number - 1))
+                taken_back |= before - _variants(record) - answers_now
             if record.run is None or record.action not in {"deploy", "hold", "refuse", "override", "approve"}:
                 continue
             try:
@@ -81,6 +86,7 @@ class Past:
                     at=at,
                     metrics=record.metrics,
                     verdicts=tuple(record.verdicts),
+                    taken_back=record.run in taken_back,
                 ),
             )
             if sum(version.went_live for version in found.values()) >= live:
@@ -109,3 +115,7 @@ class Past:
             elif run != now:
                 return record
         return None
+
+
+def _variants(record: LedgerRecord | None) -> set[str]:
+    return set() if record is None else {each.run for each in record.state.variants}
