@@ -37,6 +37,8 @@ class Past:
     def record(self, endpoint: str, number: int) -> LedgerRecord | None:
         """Return a record, `None` when it is gone or cannot be believed."""
         place = endpoint, number
+        if number < 1:
+            return None
         if place not in self._records:
             if len(self._records) >= _RECORDS_REMEMBERED:
                 self._records.clear()
