@@ -119,7 +119,7 @@ def read_run(source: Source, pipeline: str, name: str, *, ended: bool = True) ->
         instant_of(run)
     except ObjectNotFound:
         return None
-    except (UnreadableRecord, InvalidInput, ValueError) as error:
+    except (UnreadableRecord, InvalidInput) as error:
         return Problem(key=key, problem=str(error))
     return FoundRun(
         start=start,

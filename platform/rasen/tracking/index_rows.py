@@ -6,6 +6,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from rasen.tracking.ids import instant_of
 from rasen.tracking.records import Verdict
@@ -132,13 +133,18 @@ def deployment_row(row: sqlite3.Row) -> DeploymentRow:
         reason=row["reason"],
         decided_at=datetime.fromisoformat(row["decided_at"]),
         champion=row["champion"],
-        variants=tuple(VariantRow(**one) for one in json.loads(row["variants"])),
+        variants=_variants(row["variants"]),
         since=row["since"],
         previous=row["previous"],
         event=row["event"],
         held=row["held"],
         frozen=row["frozen"],
     )
+
+
+@lru_cache(maxsize=1000)  # most records of a ledger repeat the variants of the one before
+def _variants(text: str) -> tuple[VariantRow, ...]:
+    return tuple(VariantRow(**one) for one in json.loads(text))
 
 
 def release_row(row: sqlite3.Row) -> ReleaseRow:

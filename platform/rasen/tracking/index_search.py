@@ -90,6 +90,8 @@ def _cut(text: str) -> Iterator[str]:
             continue
         whole = _fold(written)[:_LONGEST]
         yield whole
+        if written.isalnum() and written[1:].islower():
+            continue  # an ordinary word, which has no parts
         for part in _JOINTS.split(written):
             for piece in (part, *_CAMEL.split(part)):
                 folded = _fold(piece)[:_LONGEST]
@@ -99,6 +101,8 @@ def _cut(text: str) -> Iterator[str]:
 
 def _fold(text: str) -> str:
     """Return a word without case and accents."""
+    if text.isascii():
+        return text.lower()
     bare = "".join(
         one for one in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(one)
     )
