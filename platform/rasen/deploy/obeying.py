@@ -14,7 +14,7 @@ from rasen.deploy.commands import Command
 from rasen.deploy.heads import Head
 from rasen.deploy.judging import Judgement
 from rasen.deploy.memory import Memory
-from rasen.deploy.next_state import record_of, record_of_run
+from rasen.deploy.next_state import policies_of, record_of, record_of_run
 from rasen.deploy.rollout import advance, champion_of, crown, withdraw
 from rasen.errors import InvalidInput, ModelFailed, ObjectNotFound, TrustError
 from rasen.pipeline_deploy import Deploy
@@ -167,17 +167,12 @@ def _roll_back(memory: Memory, command: Command, head: Head, event: str) -> Ledg
     candidate = _check_version(memory, before.pipeline, before.run, what="go back to")
     if candidate.manifest_sha256 != before.manifest_sha256:
         raise InvalidInput(f"the manifest of {before.run} is not the one that record {target.number} names")
-    policies = {
-        "fallback": target.state.fallback,
-        "log": target.state.log,
-        "challengers": target.state.challengers,
-    }
     left = "" if now is None else f" instead of {now.run}"
     why = f": {command.reason}" if command.reason else ""
     return record_of(
         endpoint,
         head,
-        crown(state.model_copy(update=policies), before),
+        crown(state.model_copy(update=policies_of(target.state)), before),
         action="rollback",
         run=before.run,
         pipeline=before.pipeline,
