@@ -7,10 +7,11 @@ belongs to it, and whoever still reads an old one reads it to its end.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -185,6 +186,16 @@ class Index:
         )
         return deployment_row(rows[0]) if rows else None
 
+    def deployment(self, endpoint: str, number: int) -> DeploymentRow | None:
+        """Return one record of a ledger, `None` when it cannot be read."""
+        text = "SELECT * FROM deployments WHERE endpoint = ? AND number = ?"
+        return next(map(deployment_row, self._select(text, endpoint, number)), None)
+
+    def first_deployment(self, endpoint: str) -> DeploymentRow | None:
+        """Return the first record of a ledger, `None` when it has none."""
+        text = "SELECT * FROM deployments WHERE endpoint = ? ORDER BY number LIMIT 1"
+        return next(map(deployment_row, self._select(text, endpoint)), None)
+
     def live_since(self, row: DeploymentRow) -> int:
         """Return the number of the record from which on the variants of `row` answer; old records do not say it."""
         if row.since:
@@ -213,6 +224,15 @@ class Index:
         """Return the names of all pipelines that have a release or a run, sorted."""
         text = "SELECT pipeline FROM releases UNION SELECT DISTINCT pipeline FROM runs ORDER BY 1"
         return [row[0] for row in self._select(text)]
+
+    def known_runs(self, pipeline: str, runs: Iterable[str]) -> set[str]:
+        """Return those of some runs of a pipeline whose start was read."""
+        rows = self._select(
+            "SELECT run FROM runs WHERE pipeline = ? AND run IN (SELECT value FROM json_each(?))",
+            pipeline,
+            json.dumps(list(runs)),
+        )
+        return {row[0] for row in rows}
 
     def released_without_run(self, pipeline: str) -> list[ReleaseRow]:
         """Return the releases of a pipeline that were never run, the latest registered first."""
