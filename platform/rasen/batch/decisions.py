@@ -52,6 +52,7 @@ def decide(
     to: int | None = None,
     reason: str = "",
     tell: Tell,
+    give: Callable[[Settings, Command], LedgerRecord] = give_command,
 ) -> LedgerRecord:
     """Give a command as of the newest record, and return the record that it led to.
 
@@ -64,6 +65,7 @@ def decide(
         to: The record to go back to, for `rollback`.
         reason: Why.
         tell: Is told what has changed meanwhile, when the command is given again.
+        give: Gives one command.
 
     Raises:
         NotFound: Nothing was decided about the endpoint yet.
@@ -76,12 +78,12 @@ def decide(
             endpoint=endpoint, command=command, seen=seen.number, by=by, run=run, to=to, reason=reason
         )
         try:
-            return give_command(settings, given)
+            return give(settings, given)
         except InvalidInput:
             newest = newest_record(settings, endpoint)
             if newest.state.acted <= seen.number:
                 raise  # not void: it cannot be done
-            for record in _records_after(settings, endpoint, seen.number):
+            for record in records_after(settings, endpoint, seen.number):
                 tell(f"meanwhile, record {record.number}: {record.action} by {record.actor}: {record.reason}")
             before, after = champion_of(seen.state), champion_of(newest.state)
             if not left or (before and before.run) != (after and after.run):
@@ -165,7 +167,8 @@ def wait_until_answered(
         time.sleep(_POLL_SECONDS)
 
 
-def _records_after(settings: Settings, endpoint: str, number: int) -> list[LedgerRecord]:
+def records_after(settings: Settings, endpoint: str, number: int) -> list[LedgerRecord]:
+    """Return the records of an endpoint after one, oldest first."""
     records = list_records(
         open_store(settings), load_trust(settings), endpoint, environment=settings.environment, after=number
     )

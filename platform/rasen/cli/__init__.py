@@ -17,9 +17,12 @@ from rasen.cli import (
     cancel,
     compare,
     dead_letters,
+    decisions,
     demo,
     deployments,
+    history,
     keys,
+    live,
     logs,
     notebook,
     register,
@@ -47,7 +50,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, dead_letters, keys, tables, up, demo),
+        *(deployments, live, history, decisions, rollout, dead_letters, keys, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

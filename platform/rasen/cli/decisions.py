@@ -38,8 +38,17 @@ def hold(endpoint: Endpoint, reason: NeededReason, *, as_json: JsonFlag = False)
 
 
 def unhold(endpoint: Endpoint, reason: Reason = "", *, as_json: JsonFlag = False) -> None:
-    """Let versions go live by themselves again; one that was held meanwhile waits for `rasen approve`."""
-    _print(_decide(load_settings(), endpoint, "unhold", reason=reason), as_json=as_json)
+    """Let versions go live by themselves again; one that came meanwhile and passed its gates is judged anew at once."""
+    from rasen.batch.decisions import records_after
+
+    settings = load_settings()
+    record = _decide(settings, endpoint, "unhold", reason=reason)
+    followed = records_after(settings, endpoint, record.number)
+    if as_json:
+        print_json({"record": record, "followed": followed})
+        return
+    for one in (record, *followed):
+        _print(one, as_json=False)
 
 
 def approve(

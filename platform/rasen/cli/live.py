@@ -61,8 +61,12 @@ def waiting_lines(endpoint: str, held: Held | None, frozen: Freeze | None) -> li
             f"  [yellow]waiting[/yellow]    {held.run}  held by record {held.number}: is compared anew with the "
             f"version that is live now ({escape(held.requested)})"
         )
+    elif held is not None and not held.gates:
+        lines.append(
+            f"  [yellow]waiting[/yellow]    {held.run}  held by record {held.number}, until the endpoint is unheld"
+        )
     elif held is not None:
-        gates = f" for {escape(', '.join(held.gates))}" if held.gates else ""
+        gates = f" for {escape(', '.join(held.gates))}"
         lines.append(
             f"  [yellow]waiting[/yellow]    {held.run}  held by record {held.number}{gates}; "
             f"`rasen approve {endpoint}` lets it in"
