@@ -20,7 +20,7 @@ from rasen.tracking.index_layout import first_id
 from rasen.tracking.index_search import Query, parse_query
 
 _FEW = 5000
-_METRIC = re.compile(r"\s*(?P<name>.+?)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>[^<>=!]+?)\s*")
+_METRIC = re.compile(r"\s*(?P<name>[^<>=!\s]+)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>[^<>=!]+?)\s*")
 Sign = Literal["<", "<=", ">", ">=", "=", "!="]
 _SIGNS: dict[str, Sign] = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "=": "=", "==": "=", "!=": "!="}
 _METRIC_IDS: dict[Sign, str] = {
