@@ -150,6 +150,7 @@ def _add_run(database: sqlite3.Connection, found: FoundRun) -> None:
             return
         identifier += 1
     database.execute("INSERT INTO texts (rowid, body) VALUES (?, ?)", (identifier, body))
+    _add_words(database, body, digest=columns["digest"])
     if end is not None:
         _add_end_parts(database, identifier, end)
 
@@ -189,6 +190,7 @@ def _add_end(database: sqlite3.Connection, pipeline: str, run: str, end: FoundEn
             "INSERT INTO texts (texts, rowid, body) VALUES ('delete', ?, ?)", (identifier, before)
         )
         database.execute("INSERT INTO texts (rowid, body) VALUES (?, ?)", (identifier, body))
+        _add_words(database, end.body)
     _add_end_parts(database, identifier, end)
 
 
@@ -211,6 +213,12 @@ def _add_end_parts(database: sqlite3.Connection, identifier: int, end: FoundEnd)
     )
     for problem in end.problems:
         _add_problem(database, problem)
+
+
+def _add_words(database: sqlite3.Connection, body: str, *, digest: object = None) -> None:
+    """Remember the words, by which beginnings are completed; digests stand in `runs` already."""
+    words = [(word,) for word in body.split() if word != digest]
+    database.executemany("INSERT OR IGNORE INTO words VALUES (?)", words)
 
 
 def _join(one: str, other: str) -> str:

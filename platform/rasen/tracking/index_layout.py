@@ -28,6 +28,7 @@ CREATE VIRTUAL TABLE texts USING fts5 (
     body, content = '', columnsize = 0, detail = none,
     tokenize = "unicode61 remove_diacritics 2 tokenchars '-_.:/=@+'"
 );
+CREATE TABLE words (word TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE deployments (
     endpoint TEXT NOT NULL, number INTEGER NOT NULL, action TEXT NOT NULL, run TEXT, pipeline TEXT,
     actor TEXT NOT NULL, reason TEXT NOT NULL, decided_at TEXT NOT NULL, from_at INTEGER NOT NULL, champion TEXT,

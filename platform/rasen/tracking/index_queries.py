@@ -20,6 +20,8 @@ from rasen.tracking.index_layout import first_id
 from rasen.tracking.index_search import Query, parse_query
 
 _FEW = 5000
+_MOST_WORDS = 500
+_LAST = "\U0010ffff"
 _METRIC = re.compile(r"\s*(?P<name>[^<>=!\s]+)\s*(?P<sign><=|>=|!=|==|=|<|>)\s*(?P<value>[^<>=!]+?)\s*")
 Sign = Literal["<", "<=", ">", ">=", "=", "!="]
 _SIGNS: dict[str, Sign] = {"<": "<", "<=": "<=", ">": ">", ">=": ">=", "=": "=", "==": "=", "!=": "!="}
@@ -116,10 +118,9 @@ def select_runs(select: Select, wanted: RunFilter, *, limit: int) -> list[sqlite
         else:
             clauses.append(f"id IN ({_listed(few)})")
     walk = "runs"
-    if query is not None and query.match:
-        few = _few(
-            select, "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid DESC LIMIT ?", query.match
-        )
+    match = query.match(lambda word: _complete(select, word)) if query is not None else ""
+    if query is not None and match:
+        few = _few(select, "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid DESC LIMIT ?", match)
         if few is not None:
             clauses.append(f"id IN ({_listed(few)})")
         else:
@@ -128,7 +129,7 @@ def select_runs(select: Select, wanted: RunFilter, *, limit: int) -> list[sqlite
                 return rows
             walk = "texts CROSS JOIN runs ON runs.id = texts.rowid"
             clauses.append("texts MATCH ?")
-            values.append(query.match)
+            values.append(match)
     for clause, its_values in many:
         clauses.append(clause)
         values += its_values
@@ -168,6 +169,17 @@ def _conditions(wanted: RunFilter) -> Iterator[tuple[str, object]]:
         yield "id >= ?", first_id(wanted.since)
     if wanted.until is not None:
         yield "id < ?", first_id(wanted.until)
+
+
+def _complete(select: Select, word: str) -> list[str] | None:
+    """Return the words of the index that begin with one, digests of runs included; `None` when they are too many."""
+    found: list[str] = []
+    for text in (
+        "SELECT word FROM words WHERE word >= ? AND word < ? LIMIT ?",
+        "SELECT digest FROM runs WHERE digest >= ? AND digest < ? LIMIT ?",
+    ):
+        found += [row[0] for row in select(text, word, word + _LAST, _MOST_WORDS + 1)]
+    return list(dict.fromkeys(found)) if len(found) <= _MOST_WORDS else None
 
 
 def _few(select: Select, text: str, *values: object) -> list[int] | None:

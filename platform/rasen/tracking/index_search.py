@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from rasen.errors import InvalidInput
@@ -32,23 +32,35 @@ class Query:
     words: tuple[str, ...]
     runs: tuple[str, ...]
 
-    @property
-    def match(self) -> str:
-        """The words as an expression of SQLite's FTS5; `""` when there are none."""
+    def match(self, complete: Callable[[str], list[str] | None]) -> str:
+        """Return the words as an expression of SQLite's FTS5; `""` when there are none.
+
+        Args:
+            complete: Returns all words that begin with one, `None` when they are too many to name. A beginning is
+                looked up as the words that it may become: their rows can be walked from the newest, while FTS5 collects
+                all rows of a prefix before it gives the first.
+        """
         return " AND ".join(
-            f'"{word}"*' if len(word) >= _PREFIX_FROM or _is_unspaced(word) else f'"{word}"'
-            for word in self.words
+            _either(word, complete(word)) if _is_beginning(word) else f'"{word}"' for word in self.words
         )
 
     def fits(self, body: str) -> bool:
         """Return whether a text that `searchable` made has all the words."""
         pieces = body.split(" ")
         return all(
-            any(piece.startswith(word) for piece in pieces)
-            if len(word) >= _PREFIX_FROM or _is_unspaced(word)
-            else word in pieces
+            any(piece.startswith(word) for piece in pieces) if _is_beginning(word) else word in pieces
             for word in self.words
         )
+
+
+def _is_beginning(word: str) -> bool:
+    return len(word) >= _PREFIX_FROM or _is_unspaced(word)
+
+
+def _either(word: str, completed: list[str] | None) -> str:
+    if completed is None:
+        return f'"{word}"*'
+    return "(" + " OR ".join(f'"{one}"' for one in completed or [word]) + ")"
 
 
 def searchable(texts: Iterable[str]) -> str:
