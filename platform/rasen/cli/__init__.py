@@ -17,9 +17,12 @@ from rasen.cli import (
     cancel,
     compare,
     dead_letters,
+    decisions,
     demo,
     deployments,
+    history,
     keys,
+    live,
     logs,
     notebook,
     register,
@@ -48,7 +51,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, dead_letters, keys, trust, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, trust, tables, up, demo, live, history, decisions),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

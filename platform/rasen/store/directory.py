@@ -28,6 +28,7 @@ from rasen.errors import (
     PreconditionFailed,
     StoreUnavailable,
 )
+from rasen.store.folder_stamps import stamp_of_directory
 from rasen.store.protocol import Stat, check_key
 
 _CHUNK_BYTES = 1 << 20
@@ -123,6 +124,10 @@ class DirectoryStore:
                         Path(entry.path).unlink()
                         removed += 1
         return removed
+
+    def folder_stamp(self, prefix: str) -> str | None:
+        """Return a text that is another one after an object has come into a folder; see `store/folder_stamps.py`."""
+        return stamp_of_directory(self.root / prefix)
 
     def upload(self, path: Path, key: str, *, sha256: str) -> int:
         """Copy a local file to a new object, checking its digest on the way."""
