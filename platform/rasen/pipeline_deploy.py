@@ -18,10 +18,12 @@ from rasen.pipeline_values import (
     Duration,
     Latency,
     Margin,
+    Memory,
     Name,
     Share,
     parse_duration,
     parse_latency,
+    parse_memory,
 )
 from rasen.suggestion import suggest
 from rasen.tracking.ledger_records import FallbackPolicy, FallbackReason, LogPolicy
@@ -182,6 +184,29 @@ class Log(Keys):
         return LogPolicy(sample=self.sample, exclude=list(dict.fromkeys(self.exclude)))
 
 
+class Qualification(Keys):
+    """What executing a model before its publication may take."""
+
+    timeout: Duration = Field(
+        default="10m",
+        description="how long the model may take for all checks; a version that takes longer is refused",
+    )
+    memory: Memory | None = Field(
+        default=None,
+        description="the most memory it may take: 512Mi, 4Gi; three quarters of the machine's if absent",
+    )
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long the model may take, in seconds."""
+        return parse_duration(self.timeout).total_seconds()
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The most memory that it may take, in bytes."""
+        return None if self.memory is None else parse_memory(self.memory)
+
+
 class Deploy(Keys):
     """Under which name and conditions the published model goes live."""
 
@@ -192,6 +217,9 @@ class Deploy(Keys):
         default=None,
         min_length=1,
         description="what a model must pass; if absent, it must beat each profile_<metric> that it logged",
+    )
+    qualification: Qualification = Field(
+        default=Qualification(), description="what executing the model before its publication may take"
     )
     rollout: Rollout | None = Field(
         default=None, description="how a version that passed takes over; at once if absent"

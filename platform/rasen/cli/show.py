@@ -57,6 +57,8 @@ def show_run(
         out.print("asked for with " + escape(", ".join(f"{k}={v!r}" for k, v in start.parameters.items())))
     if start.resumes:
         out.print(f"resumes {start.resumes}")
+    if start.qualifies:
+        out.print(f"qualifies run {start.qualifies} again")
     for step in details.steps:
         _show_step(out, settings, details, step)
     if details.error:
