@@ -50,7 +50,12 @@ def deploy(
 
 def candidate(qualifying: Qualifying, *, model: object = None, **more: Any) -> None:
     """Qualify a candidate that answers three times the hour, which is right."""
-    options = {"evaluation": held_out(), "target": "departures", "time": "at", "slices": ["origin"]} | more
+    options: dict[str, Any] = {
+        "evaluation": held_out(),
+        "target": "departures",
+        "time": "at",
+        "slices": ["origin"],
+    } | more
     example = held_out()[["origin", "hour"]].head(2)
     ending = qualifying.run(model or linear(3.0), example, logged=("rmse", "mae", "revenue"), **options)
     assert ending.verdict is Verdict.SUCCEEDED, qualifying.error

@@ -32,7 +32,7 @@ from rasen.batch.start import explain_request, file_request, read_start, start_r
 from rasen.errors import InvalidInput, NotFound
 from rasen.parameter_explanation import Explained
 from rasen.parameters import parse_assignments
-from rasen.release import WORKSPACE_PREFIX, Release, current_release, read_release, register_workspace
+from rasen.release import Release, current_release, read_release, register_workspace
 from rasen.settings import Settings
 from rasen.store import Store, open_store
 from rasen.tracking.keys import step_prefix
@@ -70,8 +70,8 @@ class Executed:
         if end is None:
             published = self.finished.manifest
             if published is not None and published.model is not None:
-                if published.release.startswith(WORKSPACE_PREFIX):
-                    yield "published a model; a run of a working copy is not deployed"
+                if not read_start(self.store, self.pipeline, self.run).start.deploy:
+                    yield "published a model; the run was started without deployment"
                 else:
                     yield "published a model; `rasen deployments` shows what was decided about it"
             return
@@ -206,7 +206,7 @@ def requalify(
 
     Args:
         settings: Where everything lies.
-        beginning: The beginning or the end of the id of the run that published the version.
+        beginning: The beginning or the end of the id of the run that published the version, or qualified it anew.
         by: Who wishes it.
         now: The wish's instant, aware.
         observe: Called as steps begin and end.
@@ -217,19 +217,21 @@ def requalify(
         TrustError: Something of it is not what was signed for.
     """
     store = open_store(settings)
-    found = open_index(settings).find_run(beginning)
+    row = open_index(settings).find_run(beginning)
+    pipeline = row.pipeline
+    version = read_start(store, pipeline, row.run).start.qualifies or row.run
     waiting = [
         name
-        for pipeline, name in waiting_requests(settings, store, settled=set())
-        if pipeline == found.pipeline and read_request(store, pipeline, name).run == found.run
+        for other, name in waiting_requests(settings, store, settled=set())
+        if other == pipeline and read_request(store, pipeline, name).run == version
     ]
     if not waiting:
-        check_qualifiable(settings, store, found.pipeline, found.run)
-        waiting = [file_qualification(store, found.pipeline, found.run, by=by, now=now)]
-    release, started = start_qualification(settings, store, found.pipeline, waiting[0])
-    finished = run_to_end(settings, store, release, started.start, observe, jobs=jobs)
+        check_qualifiable(settings, store, pipeline, version)
+        waiting = [file_qualification(store, pipeline, version, by=by, now=now)]
+    release, started = start_qualification(settings, store, pipeline, waiting[0])
     run = started.start.run
-    return Executed(settings=settings, store=store, pipeline=found.pipeline, run=run, finished=finished)
+    finished = run_to_end(settings, store, release, started.start, observe, jobs=jobs)
+    return Executed(settings=settings, store=store, pipeline=pipeline, run=run, finished=finished)
 
 
 def explain(

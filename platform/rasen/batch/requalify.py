@@ -17,7 +17,7 @@ from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
-from rasen.tracking.keys import QUALIFY_PREFIX, QUALIFY_STEP, request_key, tombstone_key
+from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX, QUALIFY_STEP, request_key, tombstone_key
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Manifest, Request
 from rasen.tracking.results import Attempt, counted_attempt
@@ -26,11 +26,11 @@ from rasen.versions import environment_digest
 
 
 def file_qualification(store: Store, pipeline: str, run: str, *, by: str, now: datetime) -> str:
-    """Write down that somebody wants a version to be qualified anew; return the request's id.
+    """Write down that a person wants a version to be qualified anew; return the request's id.
 
-    `at` is later than every start of the pipeline, so that the run will be the newest.
+    The decider names its own requests (`deploy/requalification.py`). `at` is later than every start of the pipeline, so that the run will be the newest.
     """
-    name = QUALIFY_PREFIX + secrets.token_hex(6)
+    name = QUALIFY_REQUEST_PREFIX + secrets.token_hex(6)
     newest = newest_run(store, pipeline)
     at = now.astimezone(UTC)
     if newest is not None:

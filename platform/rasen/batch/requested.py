@@ -18,7 +18,7 @@ from rasen.batch.runner import run_to_end
 from rasen.errors import RasenError, StoreError
 from rasen.settings import Settings, load_settings
 from rasen.store import Store, open_store
-from rasen.tracking.keys import QUALIFY_PREFIX
+from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX
 from rasen.tracking.records import Start
 
 Place = tuple[str, str]
@@ -38,7 +38,7 @@ def waiting_requests(settings: Settings, store: Store, *, settled: set[Place]) -
     for pipeline in store.children("requests/"):
         for key in store.children(f"requests/{pipeline}/"):
             place = (pipeline, key.removesuffix(".json"))
-            if not key.startswith(QUALIFY_PREFIX) or place in settled:
+            if not key.startswith(QUALIFY_REQUEST_PREFIX) or place in settled:
                 continue
             try:
                 run = run_of_request(place[1], read_request(store, *place))

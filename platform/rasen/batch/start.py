@@ -18,7 +18,7 @@ from rasen.parameters import Layer, Resolved, resolve_steps
 from rasen.release import Release
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
-from rasen.tracking.keys import CANCEL_PREFIX, QUALIFY_PREFIX, request_key, start_key
+from rasen.tracking.keys import CANCEL_PREFIX, QUALIFY_REQUEST_PREFIX, request_key, start_key
 from rasen.tracking.records import Request, Start
 
 
@@ -68,7 +68,10 @@ def file_request(
         InvalidInput: The id is one of a wish of another kind.
     """
     name = request or secrets.token_hex(6)
-    for prefix, wish in ((CANCEL_PREFIX, "to cancel a run"), (QUALIFY_PREFIX, "to qualify a version")):
+    for prefix, wish in (
+        (CANCEL_PREFIX, "to cancel a run"),
+        (QUALIFY_REQUEST_PREFIX, "to qualify a version"),
+    ):
         if name.startswith(prefix):
             raise InvalidInput(f"--request {name!r}: names that begin with {prefix!r} are wishes {wish}")
     key = request_key(pipeline, name)
