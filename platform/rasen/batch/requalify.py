@@ -28,7 +28,8 @@ from rasen.versions import environment_digest
 def file_qualification(store: Store, pipeline: str, run: str, *, by: str, now: datetime) -> str:
     """Write down that a person wants a version to be qualified anew; return the request's id.
 
-    The decider names its own requests (`deploy/requalification.py`). `at` is later than every start of the pipeline, so that the run will be the newest.
+    The decider names its own requests (`deploy/requalification.py`). `at` is later than every start of the pipeline,
+    so that the run will be the newest.
     """
     name = QUALIFY_REQUEST_PREFIX + secrets.token_hex(6)
     newest = newest_run(store, pipeline)
