@@ -33,9 +33,12 @@ LINES = (
     (
         "pipeline",
         "pipeline_deploy",
+        "pipeline_gate_keys",
         "pipeline_gates",
+        "pipeline_gates_contract",
         "pipeline_graph",
         "pipeline_keys",
+        "pipeline_problems",
         "pipeline_schema",
         "pipeline_values",
         "release",

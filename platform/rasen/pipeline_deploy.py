@@ -221,6 +221,10 @@ class Deploy(Keys):
     qualification: Qualification = Field(
         default=Qualification(), description="what executing the model before its publication may take"
     )
+    major: Annotated[int, Field(strict=True, ge=1)] = Field(
+        default=1,
+        description="the contract's major version; raised when clients of the live version would break",
+    )
     rollout: Rollout | None = Field(
         default=None, description="how a version that passed takes over; at once if absent"
     )

@@ -22,6 +22,7 @@ from rasen.batch.work import Work
 from rasen.errors import RasenError, StoreError
 from rasen.notebook import read_notebook
 from rasen.parameters import Layer, notebook_parameters, resolve_steps
+from rasen.pipeline_gates_contract import NotebookGate
 from rasen.pipeline_graph import topological_order
 from rasen.recorder import read_records
 from rasen.release import unpack_bundle
@@ -82,9 +83,8 @@ def run_gate_notebooks(
 def _declared(work: Work) -> list[GateNotebook]:
     """Return the notebooks that gates name, each once."""
     found: dict[str, GateNotebook] = {}
-    gate: Any  # until the kind is looked at: each has a model of its own
     for gate in work.release.spec.deploy.gates or ():
-        if gate.kind == "notebook":
+        if isinstance(gate, NotebookGate):
             one = GateNotebook(
                 notebook=gate.notebook, parameters=gate.parameters, timeout_seconds=gate.timeout_seconds
             )
