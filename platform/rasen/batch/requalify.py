@@ -20,7 +20,7 @@ from rasen.tracking.ids import instant_of, run_id
 from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX, QUALIFY_STEP, request_key, tombstone_key
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Manifest, Request
-from rasen.tracking.results import Attempt, counted_attempt
+from rasen.tracking.results import Attempt, newest_attempt
 from rasen.tracking.signature import load_trust
 from rasen.versions import environment_digest
 
@@ -82,7 +82,14 @@ def start_qualification(
         raise DigestMismatch(
             f"the start of run {request.run!r} is not the one that its manifest was signed for"
         )
-    reuses = {step: manifest.steps[step].reused_from or manifest.run for step in release.spec.steps}
+    steps = release.spec.steps
+    reuses = {step: manifest.steps[step].reused_from or manifest.run for step in steps}
+    check_same_results(
+        manifest, {step: newest_attempt(store, pipeline, reuses[step], step) for step in steps}
+    )
+    resumed = Resumed(
+        run=request.run, scheduled_at=scheduled_instant(first.start), reuses=reuses, qualifies=True
+    )
     started = start_run(
         store,
         release,
@@ -92,15 +99,8 @@ def start_qualification(
         parameters=first.start.parameters,
         deploy=first.start.deploy and request.deploy,
         image=environment_digest(),
-        resumed=Resumed(
-            run=request.run,
-            scheduled_at=scheduled_instant(first.start),
-            reuses=reuses,
-            qualifies=True,
-        ),
+        resumed=resumed,
     )
-    attempts = {step: counted_attempt(store, started.start, step) for step in release.spec.steps}
-    check_same_results(manifest, attempts)
     return release, started
 
 
