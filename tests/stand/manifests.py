@@ -128,6 +128,7 @@ class Publisher:
         verdict: Verdict = Verdict.SUCCEEDED,
         without: Sequence[str] = (),
         schema: Mapping[str, object] | None = None,
+        versions: Mapping[str, str] | None = None,
         signer: Signer | None = None,
     ) -> str:
         """Publish the pipeline's run number `number` and return its id.
@@ -144,6 +145,7 @@ class Publisher:
             verdict: How `_qualify` ended.
             without: Names of model files, or `_qualify`, that the manifest leaves out.
             schema: What the model takes and gives.
+            versions: The libraries that it was qualified with; by default the manifest says nothing of them.
             signer: Who signs the manifest instead of control.
         """
         run = run_of(number)
@@ -179,6 +181,7 @@ class Publisher:
             environment=self.environment,
             nonce=start.nonce,
             image="sha256:0",
+            versions=dict(versions or {}),
             steps={name: step for name, step in steps.items() if name not in without},
             model=PublishedModel(
                 files={name: file for name, file in files.items() if name not in without},
