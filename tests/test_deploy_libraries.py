@@ -42,8 +42,9 @@ def test_another_major_or_minor_version_is_refused_by_name(tmp_path: Path, name:
     desk.publish(2, versions=HERE | {name: "1.0.3"})
     record = desk.records()[-1]
     assert record.action == "refuse"
-    assert f"qualified with other libraries than it would be served with: {name} was 1.0.3, is {HERE[name]}" in (
-        record.reason
+    assert (
+        f"qualified with other libraries than it would be served with: {name} was 1.0.3, is {HERE[name]}"
+        in (record.reason)
     )
     assert desk.live() == [run_of(1)]
 

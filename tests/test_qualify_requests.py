@@ -145,6 +145,8 @@ def test_a_champion_that_changed_ends_in_a_run_that_is_deployed(
     shown = rasen(settings, "show", run).stdout
     assert f"qualifies run {second} again" in shown
     assert "gates/judge-champion.ipynb" in shown
+    assert f"compared with {first}" in shown
+    assert "judge.ipynb with the champion: revenue 20" in shown
 
 
 def test_asked_for_by_hand(settings: Settings, store: Store, runs: tuple[Executed, Executed]) -> None:

@@ -74,9 +74,10 @@ def run_gate_notebooks(
     fetch_tables(work.store, map(work.result_of, topological_order(work.release.spec)), tables)
     told: dict[str, dict[str, Any]] = {}  # Any: JSON
     for notebook in notebooks:
-        told[notebook.notebook] = {"champion": None}
-        for side, version in judged.items():
-            told[notebook.notebook][side] = _run(work, notebook, side, version, memory_bytes)
+        told[notebook.notebook] = {
+            side: _run(work, notebook, side, judged[side], memory_bytes) if side in judged else None
+            for side in ("candidate", "champion")
+        }
     return told
 
 
