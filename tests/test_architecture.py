@@ -36,6 +36,7 @@ LINES = (
         "pipeline_gate_keys",
         "pipeline_gates",
         "pipeline_gates_contract",
+        "pipeline_gates_statistical",
         "pipeline_graph",
         "pipeline_keys",
         "pipeline_problems",

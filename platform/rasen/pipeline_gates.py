@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,14 +18,13 @@ from rasen.pipeline_gates_contract import (
     SchemaGate,
     SizeGate,
 )
+from rasen.pipeline_gates_statistical import ChampionGate, HistoryGate, SliceGate
 from rasen.pipeline_values import Margin, MetricName, Number
 from rasen.suggestion import suggest
 
 
 class BaselineGate(ComparingGate):
     """The model must be better than another number that the same run logged, usually its profile's."""
-
-    not_built: ClassVar[tuple[str, ...]] = ("by", "over", "test", "within", "worst")
 
     kind: Literal["baseline"]
     better_than: MetricName = Field(
@@ -46,8 +45,6 @@ class BaselineGate(ComparingGate):
 
 class ThresholdGate(MetricGate):
     """A logged number must lie within fixed limits."""
-
-    not_built: ClassVar[tuple[str, ...]] = ("by", "over", "test", "within", "worst")
 
     kind: Literal["threshold"]
     min: Number | None = Field(default=None, description="the smallest value that passes")
@@ -71,6 +68,9 @@ TABLE_GATES: Mapping[str, type[GateKeys]] = {"baseline": BaselineGate, "threshol
 
 GATES: Mapping[str, type[GateKeys]] = {
     **TABLE_GATES,
+    "champion": ChampionGate,
+    "history": HistoryGate,
+    "slice": SliceGate,
     "profile": ProfileGate,
     "schema": SchemaGate,
     "data": DataGate,
@@ -108,6 +108,9 @@ def _check_kind(value: Any, kinds: Mapping[str, type[GateKeys]]) -> Any:  # Any:
 DeclaredGate: TypeAlias = (
     BaselineGate
     | ThresholdGate
+    | ChampionGate
+    | HistoryGate
+    | SliceGate
     | ProfileGate
     | SchemaGate
     | DataGate

@@ -14,6 +14,7 @@ from rasen.tracking.ids import NAME_PATTERN
 OWN_PROBLEMS = frozenset(
     {
         "challengers",
+        "confidence",
         "direction",
         "duration",
         "factor",
@@ -32,6 +33,7 @@ OWN_PROBLEMS = frozenset(
         "share",
         "sigma",
         "steps",
+        "test",
         "verdict",
     }
 )

@@ -117,6 +117,7 @@ class PastVersion:
         at: The instant that its run was for.
         metrics: Of all rows.
         verdicts: Of its gates.
+        taken_back: A rollback or an abort ended its time, and it does not answer now.
     """
 
     run: str
@@ -125,6 +126,7 @@ class PastVersion:
     at: datetime
     metrics: Mapping[str, float]
     verdicts: Sequence[GateVerdict] = ()
+    taken_back: bool = False
 
     @property
     def went_live(self) -> bool:

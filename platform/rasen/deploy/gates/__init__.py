@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rasen.deploy.gates import (
     approval,
     baseline,
+    champion,
     data,
+    history,
     latency,
     notebook,
     profile,
@@ -20,6 +22,7 @@ from rasen.deploy.gates import (
     size,
     threshold,
 )
+from rasen.deploy.gates import slice as slice_gate  # `slice` is a builtin
 from rasen.deploy.gates.measured import Unmeasured
 from rasen.metric_directions import DIRECTIONS
 from rasen.pipeline_gates import BaselineGate, DeclaredGate
@@ -49,6 +52,9 @@ class Judge(Protocol):
 _KINDS: dict[str, Judge] = {
     "baseline": baseline.judge,
     "threshold": threshold.judge,
+    "champion": champion.judge,
+    "history": history.judge,
+    "slice": slice_gate.judge,
     "profile": profile.judge,
     "schema": schema.judge,
     "data": data.judge,
