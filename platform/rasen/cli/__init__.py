@@ -22,6 +22,7 @@ from rasen.cli import (
     logs,
     notebook,
     register,
+    restore,
     rollout,
     run,
     runs,
@@ -45,7 +46,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, notebook),
+        *(register, run, runs, show, logs, cancel, compare, restore, notebook),
         *(deployments, rollout, keys, tables, up, demo),
     ):
         module.add_commands(app)
