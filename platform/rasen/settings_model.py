@@ -217,6 +217,18 @@ class Settings(BaseSettings):
         default=60.0, ge=0, description="seconds for which a store that is down is asked again"
     )
 
+    keep_days: int = Field(
+        default=7,
+        ge=1,
+        description="days for which every run is kept, by the store's clock; then `rasen gc` asks why",
+    )
+    keep_states: int = Field(
+        default=20, ge=1, description="how many of an endpoint's last sets of versions are kept to go back to"
+    )
+    keep_predictions_days: int = Field(
+        default=0, ge=0, description="days for which the prediction log is kept; 0 keeps all of it"
+    )
+
     @field_validator("vertex_health_route", "vertex_predict_route")
     @classmethod
     def _check_route(cls, value: str) -> str:

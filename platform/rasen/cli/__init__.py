@@ -23,6 +23,7 @@ from rasen.cli import (
     notebook,
     register,
     restore,
+    retention,
     rollout,
     run,
     runs,
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, notebook),
-        *(deployments, rollout, keys, tables, up, demo),
+        *(deployments, rollout, keys, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

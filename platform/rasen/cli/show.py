@@ -57,6 +57,10 @@ def show_run(
         out.print("asked for with " + escape(", ".join(f"{k}={v!r}" for k, v in start.parameters.items())))
     if start.resumes:
         out.print(f"resumes {start.resumes}")
+    for reason in details.kept_for:
+        out.print(f"kept: {escape(reason)}", soft_wrap=True)
+    if details.burial:
+        out.print(f"[yellow]{escape(details.burial)}[/yellow]", soft_wrap=True)
     for step in details.steps:
         _show_step(out, settings, details, step)
     if details.error:
