@@ -44,6 +44,7 @@ class Context:
         staging: Where the notebook's files and records go.
         warehouse: The embedded warehouse, `None` when the step has none.
         interactive: Whether somebody runs the cells by hand: nothing will be published.
+        recorded: Reads of an earlier run that answer instead of the warehouse, `None` but in a repetition.
     """
 
     run: str
@@ -54,6 +55,7 @@ class Context:
     staging: Path
     warehouse: Path | None
     interactive: bool
+    recorded: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
 
@@ -135,7 +137,7 @@ def read_context(path: Path) -> Context:
             raise InvalidInput(
                 f"context {str(path)!r} has format {data.get('format')!r}; this version reads {FORMAT}"
             )
-        warehouse = data.get("warehouse")
+        warehouse, recorded = data.get("warehouse"), data.get("recorded")
         return Context(
             run=data["run"],
             pipeline=data["pipeline"],
@@ -146,6 +148,7 @@ def read_context(path: Path) -> Context:
             staging=Path(data["staging"]),
             warehouse=None if warehouse is None else Path(warehouse),
             interactive=False,
+            recorded=None if recorded is None else Path(recorded),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InvalidInput(

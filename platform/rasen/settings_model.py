@@ -298,6 +298,11 @@ class Settings(BaseSettings):
         return self.home / "scratch"
 
     @property
+    def recorded_dir(self) -> Path:
+        """Tables that an earlier run read, by step; only in the home of a run that is executed again."""
+        return self.home / "recorded"
+
+    @property
     def logs_dir(self) -> Path:
         """What the platform's processes print."""
         return self.home / "logs"

@@ -125,8 +125,11 @@ def readme(artifacts: RunArtifacts, layout: Layout, parts: Sequence[Part], bundl
         bundle: The paths of the release's files, empty without them.
     """
     start = artifacts.start
+    how = "as `rasen restore` brought it back"
+    if start.repeats is not None:
+        how = "executed again by `rasen rerun`: nothing of this was published"
     lines = [
-        f"Run {start.run} of pipeline {start.pipeline}, as `rasen restore` brought it back.",
+        f"Run {start.run} of pipeline {start.pipeline}, {how}.",
         "",
         f"It was for the instant {instant_of(start.run).isoformat()}, ran release {start.release} in the",
         f"environment {start.environment!r}, and ended as {artifacts.verdict.value}.",

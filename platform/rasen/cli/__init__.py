@@ -22,6 +22,7 @@ from rasen.cli import (
     logs,
     notebook,
     register,
+    rerun,
     restore,
     retention,
     rollout,
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, restore, notebook),
+        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, rollout, keys, retention, tables, up, demo),
     ):
         module.add_commands(app)
