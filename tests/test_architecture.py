@@ -34,9 +34,13 @@ LINES = (
     (
         "pipeline",
         "pipeline_deploy",
+        "pipeline_gate_keys",
         "pipeline_gates",
+        "pipeline_gates_contract",
+        "pipeline_gates_statistical",
         "pipeline_graph",
         "pipeline_keys",
+        "pipeline_problems",
         "pipeline_schema",
         "pipeline_values",
         "release",

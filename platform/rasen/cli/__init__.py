@@ -16,6 +16,7 @@ from rich.console import Console
 from rasen.cli import (
     cancel,
     compare,
+    dead_letters,
     demo,
     deployments,
     keys,
@@ -49,7 +50,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
-        *(deployments, rollout, keys, retention, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
