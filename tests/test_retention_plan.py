@@ -82,6 +82,19 @@ def test_champions_do_not_keep_one_another_for_ever(history: History) -> None:
     assert [one.run for one in plan.of("stays")] == [run_of(4), run_of(5)]
 
 
+def test_what_no_endpoint_has_decided_about_is_kept(history: History) -> None:
+    for number in range(3):
+        history.run(number, deploy=True)
+    history.run(3, deploy=False)
+    history.run(4, deploy=True, verdict=Verdict.FAILED)
+    history.deploy(0, newest=1)
+    history.go_on(days=8)
+    assert why(history, 1) == "goes: nothing that is kept refers to it"
+    assert "no endpoint has decided about it yet" in why(history, 2)
+    assert why(history, 3).startswith("goes")
+    assert why(history, 4).startswith("goes")
+
+
 def test_a_pin_that_nobody_can_believe_keeps_and_a_forged_end_of_it_does_not_free(history: History) -> None:
     history.run(0)
     history.run(1)

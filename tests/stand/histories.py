@@ -88,7 +88,12 @@ class History:
                     os.utime(path, (path.stat().st_mtime - 86_400 * days,) * 2)
 
     def begin(
-        self, number: int, *, resumes: int | None = None, reuses: Mapping[str, int] | None = None
+        self,
+        number: int,
+        *,
+        resumes: int | None = None,
+        reuses: Mapping[str, int] | None = None,
+        deploy: bool = False,
     ) -> Start:
         """Write the start of run `number`."""
         start = Start(
@@ -99,7 +104,7 @@ class History:
             environment="dev",
             nonce=f"nonce{number}",
             trigger=f"request:{number}",
-            deploy=False,
+            deploy=deploy,
             resumes=run_of(resumes) if resumes is not None else None,
             reuses={step: run_of(other) for step, other in (reuses or {}).items()},
             image="sha256:0",
@@ -115,6 +120,7 @@ class History:
         resumes: int | None = None,
         reuses: int | None = None,
         champion: int | None = None,
+        deploy: bool = False,
     ) -> str:
         """Write a whole run, or with no verdict one that has not ended, and return its id.
 
@@ -124,8 +130,10 @@ class History:
             resumes: The run that it resumes.
             reuses: The run whose `train` it took over, model and all.
             champion: The run that its model was compared with.
+            deploy: Whether an endpoint is to decide about it.
         """
-        start = self.begin(number, resumes=resumes, reuses={"train": reuses} if reuses is not None else None)
+        taken = {"train": reuses} if reuses is not None else None
+        start = self.begin(number, resumes=resumes, reuses=taken, deploy=deploy)
         run = start.run
         files = {} if reuses is not None else self._attempt(run, 1, number)
         if verdict is None:
@@ -186,7 +194,9 @@ class History:
         self.store.write(result_key(PIPELINE, run, "train", attempt), result.to_bytes(), if_generation=0)
         return files
 
-    def deploy(self, *numbers: int, held: int | None = None, endpoint: str = PIPELINE) -> None:
+    def deploy(
+        self, *numbers: int, held: int | None = None, newest: int | None = None, endpoint: str = PIPELINE
+    ) -> None:
         """Write the next record of a ledger: these runs are behind the endpoint now, the first as champion."""
         number = ledger.find_head(self.store, endpoint) + 1
         variants = [
@@ -210,7 +220,12 @@ class History:
             run=run_of(numbers[0]) if numbers else None,
             actor="function",
             reason="tests",
-            state=EndpointState(variants=variants, held=waits),
+            state=EndpointState(
+                variants=variants,
+                held=waits,
+                pipeline=PIPELINE,
+                newest_run=run_of(newest) if newest is not None else None,
+            ),
             decided_at=self.at,
         )
         assert ledger.append(self.store, self.decider, record)

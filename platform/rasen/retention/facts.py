@@ -6,7 +6,7 @@ all stops the whole collection, because nobody knows what it names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -33,6 +33,7 @@ class RunFacts:
         champion: The run that its model was compared with.
         files: Keys of what its manifest names; empty without a manifest.
         published: Whether it has a manifest.
+        candidate: Whether an endpoint may want to decide about its model.
     """
 
     pipeline: str
@@ -43,6 +44,7 @@ class RunFacts:
     champion: str | None = None
     files: frozenset[str] = frozenset()
     published: bool = False
+    candidate: bool = False
 
     @property
     def key(self) -> RunKey:
@@ -109,6 +111,10 @@ def read_facts(store: Store, pipeline: str, start_stat: Stat) -> RunFacts:
         champion=champion,
         files=files,
         published=manifest is not None,
+        candidate=manifest is not None
+        and manifest.model is not None
+        and start.deploy
+        and start.origin == "release",
     )
 
 
@@ -142,6 +148,30 @@ def named_by_ledgers(store: Store, *, states: int) -> dict[RunKey, str]:
             for key in variants:
                 found.setdefault(key, f"endpoint {endpoint}: {when}")
     return found
+
+
+def undecided(store: Store, facts: Iterable[RunFacts]) -> Iterator[RunKey]:
+    """Yield the candidates that are newer than what the ledgers decided last: nobody has looked at them yet.
+
+    Raises:
+        UnreadableRecord: A ledger record is of a format that this version does not read.
+    """
+    decided: dict[str, str] = {}
+    for endpoint in store.children("endpoints/"):
+        prefix = f"endpoints/{endpoint}/deployments/"
+        names = store.children(prefix)
+        if not names:
+            continue
+        payload = store.read(prefix + names[-1]).partition(b"\n")[2]
+        state = LedgerRecord.from_bytes(payload, source=prefix + names[-1]).state
+        newest = dict(state.claims)
+        if state.pipeline is not None and state.newest_run is not None:
+            newest[state.pipeline] = state.newest_run
+        for pipeline, run in newest.items():
+            decided[pipeline] = min(run, decided.get(pipeline, run))
+    for one in facts:
+        if one.candidate and one.run > decided.get(one.pipeline, one.run):
+            yield one.key
 
 
 def owner_of(key: str) -> RunKey | None:

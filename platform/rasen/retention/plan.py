@@ -10,7 +10,7 @@ from typing import Literal
 
 from rasen.batch.inputs import newest_release_run
 from rasen.retention.choice import choose_kept
-from rasen.retention.facts import RunFacts, RunKey, list_facts, named_by_ledgers, store_now
+from rasen.retention.facts import RunFacts, RunKey, list_facts, named_by_ledgers, store_now, undecided
 from rasen.retention.orphans import Orphan, find_orphans
 from rasen.settings import Settings
 from rasen.store import Stat, Store
@@ -114,7 +114,8 @@ def make_plan(settings: Settings, store: Store, *, now: datetime | None = None) 
     gone = {key for key, one in buried.items() if one.fate is not None and one.fate.fate == "removed"}
     facts = [one for one in list_facts(store) if one.key not in gone]
     young = timedelta(days=settings.keep_days)
-    kept = choose_kept(facts, _wanted(settings, store, trust, at=at, young=young), now=at, young=young)
+    wanted = _wanted(settings, store, trust, facts, at=at, young=young)
+    kept = choose_kept(facts, wanted, now=at, young=young)
     objects = {pipeline: _objects(store, pipeline) for pipeline in store.children("runs/")}
     runs = [
         _plan_run(one, kept.get(one.key), buried.get(one.key), objects.get(one.pipeline, {}), at=at)
@@ -174,12 +175,20 @@ def _plan_run(
 
 
 def _wanted(
-    settings: Settings, store: Store, trust: TrustStore, *, at: datetime, young: timedelta
+    settings: Settings,
+    store: Store,
+    trust: TrustStore,
+    facts: Iterable[RunFacts],
+    *,
+    at: datetime,
+    young: timedelta,
 ) -> dict[RunKey, list[str]]:
     """Return the runs that are kept for their own sake, besides the young ones."""
     wanted: dict[RunKey, list[str]] = defaultdict(list)
     for key, why in named_by_ledgers(store, states=settings.keep_states).items():
         wanted[key].append(why)
+    for key in undecided(store, facts):
+        wanted[key].append("no endpoint has decided about it yet")
     for pipeline, run in list_pinned(store):
         pins = read_pins(store, trust, pipeline, run, environment=settings.environment)
         wanted[pipeline, run] += pins.reasons
