@@ -25,6 +25,7 @@ from stand.unpicklers import find_unpicklers
 LINES = (
     ("cli",),
     ("local",),
+    ("retention", "notify", "replay"),
     ("batch",),
     ("client", "client_messages"),
     ("sdk", "reads", "recorder", "saved_tables", "secret_access"),
