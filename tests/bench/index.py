@@ -57,7 +57,7 @@ class QuickSigner:
 
     def __init__(self, signer: FileSigner) -> None:
         self.key_id, self.role = signer.key_id, signer.role
-        private = signer._load()
+        private = Ed25519PrivateKey.from_private_bytes(signer.path.read_bytes())
         self.sign = private.sign
 
 
