@@ -108,7 +108,7 @@ def slow_influence(happened: np.ndarray, score: np.ndarray) -> tuple[float, floa
 
 @settings(max_examples=40)
 @given(seed=st.integers(min_value=0, max_value=10_000), ties=st.booleans())
-def test_areas_have_delong_s_variance(seed: int, ties: bool) -> None:  # noqa: FBT001  drawn by hypothesis
+def test_areas_have_delong_s_variance(seed: int, ties: bool) -> None:
     random = np.random.default_rng(seed)
     happened = np.concatenate([[True, True, False, False], random.random(60) < 0.3])
     score = random.normal(size=64) + happened
