@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from rasen.deploy.heads import Head
+from rasen.deploy.next_state import record_of
 from rasen.deploy.rollout import champion_of
 from rasen.errors import InvalidInput, KeyRefused
 from rasen.tracking.keys import deployment_key, manifest_key, tombstone_key
@@ -257,6 +260,15 @@ def test_a_command_about_nothing_is_refused(tmp_path: Path) -> None:
         desk.give("hold", by=" ", reason="x")
     with pytest.raises(InvalidInput, match="at most 2000 characters"):
         desk.give("hold", reason="x" * 3000)
+
+
+def test_a_ledger_never_goes_back_in_time_whatever_the_clocks_of_those_who_decide(desk: Desk) -> None:
+    desk.publish(1)
+    first = desk.records()[0]
+    ahead = first.decided_at + timedelta(minutes=10)  # of a machine whose clock is wrong
+    head = Head(number=1, state=first.state, decided_at=ahead)
+    record = record_of("demand", head, first.state, action="refuse", run=None, reason="")
+    assert ahead < record.decided_at < ahead + timedelta(seconds=1)
 
 
 def test_who_may_publish_may_not_command(desk: Desk) -> None:

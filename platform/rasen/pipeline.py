@@ -157,7 +157,7 @@ def _parse(text: str, source: str) -> tuple[Document, Pipeline]:
         pipeline = Pipeline.model_validate(document.data)
     except ValidationError as error:
         raise refusal(source, document, explain(error, document.data)) from None
-    refuse(source, document, _check_graph(pipeline))
+    refuse(source, document, [*_check_graph(pipeline), *_check_gates(pipeline)])
     return document, pipeline
 
 
@@ -185,6 +185,22 @@ def _check_graph(pipeline: Pipeline) -> Iterator[Problem]:
                 location=("tables", name, "step"),
                 message=f"there is no step {table.step!r}: {suggest(table.step, pipeline.steps)}",
             )
+
+
+def _check_gates(pipeline: Pipeline) -> Iterator[Problem]:
+    """Check that gates of one notebook agree on how it is run: it is run once for all of them."""
+    before: dict[str, NotebookGate] = {}
+    for index, gate in _notebook_gates(pipeline):
+        other = before.setdefault(gate.notebook, gate)
+        for key in ("parameters", "timeout"):
+            if getattr(gate, key) != getattr(other, key):
+                yield Problem(
+                    location=("deploy", "gates", index, key if key in gate.model_fields_set else "notebook"),
+                    message=(
+                        f"{gate.notebook!r} is run once for all gates, and another one before this has other "
+                        f"`{key}`; give both the same, or this one a notebook of its own"
+                    ),
+                )
 
 
 def _read_notebooks(

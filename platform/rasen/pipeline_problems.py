@@ -100,7 +100,9 @@ _WANTED = {
 def _locate(location: tuple[int | str, ...], data: Any) -> tuple[Location, Any]:  # Any: the document
     """Return the part of a pydantic location that is in the document (unions add their tag), and its value."""
     path: list[str | int] = []
-    for element in location:
+    for place, element in enumerate(location):
+        if _is_tag(location[:place]):
+            continue  # a tag may be the name of a key as well: gates of kind `notebook` have a `notebook`
         match data:
             case dict() if element in data:
                 data = data[element]
@@ -110,6 +112,15 @@ def _locate(location: tuple[int | str, ...], data: Any) -> tuple[Location, Any]:
                 continue
         path.append(element)
     return tuple(path), data
+
+
+def _is_tag(before: tuple[int | str, ...]) -> bool:
+    """Return whether what follows in a pydantic location is the `kind` that picked a model."""
+    match before:
+        case ("deploy", "rollout") | (*_, "gates", int()):
+            return True
+        case _:
+            return False
 
 
 def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models' common base is private

@@ -128,6 +128,7 @@ class Publisher:
         verdict: Verdict = Verdict.SUCCEEDED,
         without: Sequence[str] = (),
         schema: Mapping[str, object] | None = None,
+        major: int = 1,
         signer: Signer | None = None,
     ) -> str:
         """Publish the pipeline's run number `number` and return its id.
@@ -144,6 +145,7 @@ class Publisher:
             verdict: How `_qualify` ended.
             without: Names of model files, or `_qualify`, that the manifest leaves out.
             schema: What the model takes and gives.
+            major: The contract's major version.
             signer: Who signs the manifest instead of control.
         """
         run = run_of(number)
@@ -183,6 +185,7 @@ class Publisher:
             model=PublishedModel(
                 files={name: file for name, file in files.items() if name not in without},
                 schema_=dict(schema or {}),
+                major=major,
                 qualification=Qualification(row_wise=True),
             )
             if model

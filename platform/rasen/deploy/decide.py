@@ -23,11 +23,11 @@ from rasen.deploy.commands import open_command
 from rasen.deploy.heads import Head
 from rasen.deploy.judging import Judgement, judge_candidate, refuse
 from rasen.deploy.memory import Memory
-from rasen.deploy.next_state import is_settled, may_enter, record_of, record_of_run
+from rasen.deploy.next_state import is_settled, may_enter, policies_of, record_of, record_of_run
 from rasen.deploy.obeying import obey
-from rasen.deploy.replicas import Replicas, observe
+from rasen.deploy.replicas import Replicas, Reported, cannot_be_served, observe
 from rasen.deploy.requalification import request_qualification
-from rasen.deploy.rollout import advance, champion_of, judge_step, wait_for_person, withdraw
+from rasen.deploy.rollout import advance, champion_of, crown, judge_step, wait_for_person, withdraw
 from rasen.deploy.undecided import list_undecided, welcome
 from rasen.errors import InvalidInput, TrustError
 from rasen.pipeline_deploy import Deploy
@@ -104,10 +104,13 @@ class Decider:
                 self._memory.reconciled[pipeline] = names
             except (InvalidInput, TrustError, UnreadableRecord) as error:
                 self._memory.complain(f"pipeline {pipeline!r} was not decided: {error}")
-        for endpoint in list(self._memory.under_way()):
+        reports = self._replicas.read()
+        refusing = {name for one in reports for name, each in one.report.endpoints.items() if each.refused}
+        for endpoint in sorted({*self._memory.under_way(), *refusing}):
             try:
                 written += self._watch(endpoint)
                 written += self._decide_held(endpoint)
+                written += self._take_back(endpoint, reports)
             except (TrustError, UnreadableRecord) as error:
                 self._memory.complain(f"endpoint {endpoint!r} was not looked at: {error}")
         welcome(self._memory)
@@ -196,6 +199,34 @@ class Decider:
                     conditions=conditions,
                     live=self._live_model(head.state, conditions),
                 )
+            if self._append(record):
+                yield record
+                return
+
+    def _take_back(self, endpoint: str, reports: list[Reported]) -> Iterator[LedgerRecord]:
+        """Go back to the champion before where no replica can serve what was deployed; they answer with it anyway."""
+        while (champion := champion_of((head := self._memory.heads.head(endpoint)).state)) is not None:
+            began = self._store.stat(deployment_key(endpoint, head.state.since))
+            if head.state.rollout is not None or began is None:
+                return
+            why = cannot_be_served(reports, endpoint, since=head.state.since, since_at=began.updated_at)
+            before = self._memory.past.champion_before(endpoint, head=head.number) if why else None
+            target = None if before is None else champion_of(before.state)
+            if before is None or target is None:
+                if why:
+                    self._memory.complain(
+                        f"endpoint {endpoint!r} has no earlier version to go back to: {why}"
+                    )
+                return
+            record = record_of(
+                endpoint,
+                head,
+                crown(head.state.model_copy(update=policies_of(before.state)), target),
+                action="rollback",
+                run=target.run,
+                pipeline=target.pipeline,
+                reason=f"back to {target.run} of record {before.number} instead of {champion.run}: {why}",
+            )
             if self._append(record):
                 yield record
                 return

@@ -137,6 +137,11 @@ def record_of(
     )
 
 
+def policies_of(state: EndpointState) -> dict[str, object]:
+    """Return what a version brings with it besides itself, for a state that goes back to it."""
+    return {"fallback": state.fallback, "log": state.log, "challengers": state.challengers}
+
+
 def _known_of_runs_aside(state: EndpointState) -> EndpointState:
     """Return the state without what every decision about a run changes."""
     return state.model_copy(

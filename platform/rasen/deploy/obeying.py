@@ -11,13 +11,15 @@ from typing import TypeAlias, assert_never
 
 from rasen.deploy.candidate import Candidate, check_contents
 from rasen.deploy.commands import Command
+from rasen.deploy.gates.approval import may_approve
 from rasen.deploy.heads import Head
 from rasen.deploy.judging import Judgement
 from rasen.deploy.memory import Memory
-from rasen.deploy.next_state import record_of, record_of_run
+from rasen.deploy.next_state import policies_of, record_of, record_of_run
 from rasen.deploy.rollout import advance, champion_of, crown, withdraw
 from rasen.errors import InvalidInput, ModelFailed, ObjectNotFound, TrustError
 from rasen.pipeline_deploy import Deploy
+from rasen.pipeline_gates_contract import ApprovalGate
 from rasen.tracking.keys import tombstone_key
 from rasen.tracking.ledger_records import EndpointState, Freeze, LedgerRecord
 from rasen.tracking.records import PublishedModel, UnreadableRecord
@@ -167,17 +169,12 @@ def _roll_back(memory: Memory, command: Command, head: Head, event: str) -> Ledg
     candidate = _check_version(memory, before.pipeline, before.run, what="go back to")
     if candidate.manifest_sha256 != before.manifest_sha256:
         raise InvalidInput(f"the manifest of {before.run} is not the one that record {target.number} names")
-    policies = {
-        "fallback": target.state.fallback,
-        "log": target.state.log,
-        "challengers": target.state.challengers,
-    }
     left = "" if now is None else f" instead of {now.run}"
     why = f": {command.reason}" if command.reason else ""
     return record_of(
         endpoint,
         head,
-        crown(state.model_copy(update=policies), before),
+        crown(state.model_copy(update=policies_of(target.state)), before),
         action="rollback",
         run=before.run,
         pipeline=before.pipeline,
@@ -257,11 +254,12 @@ def _check_version(memory: Memory, pipeline: str, run: str, *, what: str) -> Can
 
 def _check_approver(conditions: Deploy, command: Command, *, held_gates: list[str]) -> None:
     for gate in conditions.gates or ():
-        kind: str = gate.kind
-        people = getattr(gate, "by", None)
-        if kind == "approval" and kind in held_gates and people and command.by not in people:
+        if not isinstance(gate, ApprovalGate) or gate.label not in held_gates:
+            continue
+        if not may_approve(gate, command.by):
             raise InvalidInput(
-                f"{command.by!r} may not approve for endpoint {command.endpoint!r}; its gate names {', '.join(people)}"
+                f"{command.by!r} may not approve for endpoint {command.endpoint!r}; its gate names "
+                f"{', '.join(gate.by or ())}"
             )
 
 

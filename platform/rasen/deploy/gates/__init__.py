@@ -32,7 +32,7 @@ from rasen.tracking.records import Metric
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence
 
-__all__ = ["Judge", "default_gates", "gate_name", "judge", "needs_champion"]
+__all__ = ["Judge", "default_gates", "judge"]
 
 _PROFILE_PREFIX = "profile_"
 
@@ -86,16 +86,6 @@ def default_gates(metrics: Sequence[Metric]) -> list[DeclaredGate]:
         for name in DIRECTIONS
         if _PROFILE_PREFIX + name in logged
     ]
-
-
-def gate_name(gate: DeclaredGate) -> str:
-    """Return what a gate is called in records."""
-    return gate.label
-
-
-def needs_champion(gate: DeclaredGate) -> bool:
-    """Return whether a gate compares with what the live version said during the qualification."""
-    return gate.executes_champion
 
 
 def _judge_one(gate: DeclaredGate, evidence: Evidence) -> GateVerdict:

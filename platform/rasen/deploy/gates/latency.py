@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rasen.deploy.gates.found import found_number
 from rasen.deploy.gates.limits import Findings
-from rasen.deploy.gates.live_version import execution_problem, is_first
+from rasen.deploy.gates.live_version import executed_another, is_first, why_silent
 from rasen.deploy.gates.measured import Unmeasured, in_words
 from rasen.pipeline_gates_contract import LatencyGate
 from rasen.tracking.ledger_records import GateVerdict
@@ -31,13 +31,13 @@ def judge(name: str, gate: LatencyGate, evidence: Evidence) -> GateVerdict:
     if gate.worse_than_champion is not None:
         if is_first(evidence):
             findings.tell("first version: there is no live one to compare with", "first")
-        elif problem := execution_problem(evidence):
+        elif problem := executed_another(evidence):
             findings.hold(problem)
         else:
             try:
                 live = found_number(evidence.qualification, "champion_latency_ms", measured)
             except Unmeasured as error:
-                findings.hold(f"the live version's latency is not known: {error}")
+                findings.hold(why_silent(evidence) or f"the live version's latency is not known: {error}")
             else:
                 limit_ms = gate.worse_than_champion * live
                 shown, other, limit = in_words(taken, live, limit_ms)

@@ -40,8 +40,8 @@ def unavailable(name: str, problem: str, *, answer: Literal["fail", "hold"] = "h
     return GateVerdict(gate=name, answer=answer, outcome="unavailable", reason=problem)
 
 
-def execution_problem(evidence: Evidence) -> str:
-    """Return why `_qualify` got nothing from the version that is live now, `""` when it executed that one."""
+def executed_another(evidence: Evidence) -> str:
+    """Return why what `_qualify` got from a live version is not from the present one, `""` if it is."""
     if evidence.champion is None:
         return f"the live version cannot be looked at: {evidence.champion_problem}"
     live = evidence.champion.run
@@ -50,6 +50,11 @@ def execution_problem(evidence: Evidence) -> str:
         return f"`_qualify` compared it with no live version; live now is {live}"
     if executed.get("run") != live:
         return f"`_qualify` compared it with {str(executed.get('run'))[:80]}; live now is {live}"
-    if executed.get("evaluated") is False and executed.get("reason"):
-        return f"`_qualify` got nothing from the live version: {str(executed['reason'])[:500]}"
     return ""
+
+
+def why_silent(evidence: Evidence) -> str:
+    """Return why `_qualify` got nothing from the live version, `""` when it does not say."""
+    executed = evidence.qualification.get("champion")
+    reason = executed.get("reason") if isinstance(executed, dict) else ""
+    return f"`_qualify` got nothing from the live version: {str(reason)[:500]}" if reason else ""

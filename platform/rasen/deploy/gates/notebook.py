@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, assert_never
 
 from rasen.deploy.gates.found import finite
-from rasen.deploy.gates.live_version import execution_problem, first, is_first
+from rasen.deploy.gates.live_version import executed_another, first, is_first, why_silent
 from rasen.deploy.gates.measured import Unmeasured, in_words
 from rasen.pipeline_gates_contract import NotebookGate
 from rasen.tracking.ledger_records import GateVerdict
@@ -38,7 +38,7 @@ def judge(name: str, gate: NotebookGate, evidence: Evidence) -> GateVerdict:
     if is_first(evidence):
         verdict = first(name, f"{gate.told} is {in_words(value)[0]}")
         return verdict.model_copy(update={"numbers": {gate.metric: value}})
-    problem = execution_problem(evidence) if not ran.get("champion") else _outdated(evidence)
+    problem = executed_another(evidence) or ("" if ran.get("champion") else why_silent(evidence))
     if not problem:
         try:
             reference = _metric(gate, ran.get("champion"), "the live version")
@@ -53,14 +53,6 @@ def judge(name: str, gate: NotebookGate, evidence: Evidence) -> GateVerdict:
         numbers={gate.metric: value},
         reason=f"{gate.told} is {in_words(value)[0]} with the candidate; {problem}",
     )
-
-
-def _outdated(evidence: Evidence) -> str:
-    """Return why what was run with a live version was not run with the present one, `""` if it was."""
-    executed = _mapping(evidence.qualification.get("champion"))
-    if evidence.champion is not None and executed.get("run") == evidence.champion.run:
-        return ""  # it ran in the notebook, whether or not it could predict the evaluation rows
-    return execution_problem(evidence)
 
 
 def _metric(gate: NotebookGate, ran: object, with_whom: str) -> float:
