@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.gates import Setting, seconds_of_a_large_release, settings, show, simulate
+from bench.gates import seconds_of_a_large_release, show, simulate
+from bench.gates_releases import Setting, settings
 from rasen.deploy.gates.distributions import binomial_tail
 from stand.repository import ROOT
 
