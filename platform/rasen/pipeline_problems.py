@@ -71,7 +71,7 @@ def explain(error: ValidationError, data: Any) -> Iterator[Problem]:  # Any: the
         place = None
         match each["type"]:
             case "extra_forbidden":
-                message = _model_at(parent).refuse_key(last, value)
+                message = _model_at(parent).refuse_key(last, value) + _who_has(last, parent)
                 place = location[:-1]
             case "missing":
                 message = (
@@ -113,6 +113,16 @@ def _locate(location: tuple[int | str, ...], data: Any) -> tuple[Location, Any]:
                 continue
         path.append(element)
     return tuple(path), data
+
+
+def _who_has(key: str, location: tuple[int | str, ...]) -> str:
+    """Return which gates have a key that this one does not have, as the end of a message."""
+    match location:
+        case (*_, "gates", int(), str()):
+            kinds = sorted(kind for kind, model in GATES.items() if key in model.model_fields)
+            return f"; gates of kind {', '.join(kinds)} have it" if kinds else ""
+        case _:
+            return ""
 
 
 def _is_tag(before: tuple[int | str, ...]) -> bool:

@@ -48,6 +48,7 @@ class KeptKey:
             public_key=self.public,
             environments=list(environments),
             state=state,
+            kept_in="kms",
         )
 
 

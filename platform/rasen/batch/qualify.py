@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -21,6 +21,7 @@ from rasen.batch.live_champion import Champion, fetch_champion
 from rasen.batch.model_process import MOST_PRINTED_BYTES, Ended, Limits, run_model_process
 from rasen.batch.work import Ending, Work
 from rasen.errors import PlatformFailed
+from rasen.model.pickle_globals import list_globals
 from rasen.model.qualification_report import FORKED_FILE
 from rasen.model.qualify_champion import PREDICTIONS_FILE, REPORT_FILE
 from rasen.model.qualify_evaluation import EVALUATION_FILE
@@ -49,6 +50,9 @@ def qualify(work: Work) -> Ending:
     module = "rasen.model.qualification"
     ended = run_model_process(work.settings, module, arguments, folder=inputs, limits=limits)
     ending = _judge_candidate(_read_report(staging / _REPORT_FILE), ended, staging, limits)
+    if ending.qualification is not None:
+        imported = list_globals((inputs / Path(model.files["model"].key).name).read_bytes())
+        ending = replace(ending, qualification={**ending.qualification, "pickle_globals": asdict(imported)})
     if ending.verdict is not Verdict.SUCCEEDED or ending.qualification is None:
         return ending
     found = dict(ending.qualification)

@@ -60,6 +60,10 @@ def show_run(
         out.print(f"resumes {start.resumes}")
     if start.qualifies:
         out.print(f"qualifies run {start.qualifies} again")
+    for reason in details.kept_for:
+        out.print(f"kept: {escape(reason)}", soft_wrap=True)
+    if details.burial:
+        out.print(f"[yellow]{escape(details.burial)}[/yellow]", soft_wrap=True)
     for step in details.steps:
         _show_step(out, settings, details, step)
     if details.error:
@@ -109,6 +113,14 @@ def _show_step(out: Console, settings: Settings, details: RunDetails, step: Step
         out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
 
 
+def _names(imported: Mapping[str, Any]) -> str:  # Any: JSON of rasen.model.pickle_globals
+    """Return what a model's pickle names: information, which tells nothing of whether it may be loaded."""
+    names, most = list(imported["names"]), 12
+    rest = [f"{len(names) - most} more"] if len(names) > most else []
+    rest += [] if imported["complete"] else ["more that was not read"]
+    return ", ".join([*names[:most], *rest]) or "nothing"
+
+
 def _qualification(result: StepResult) -> Iterator[str]:
     """Yield what executing the model has shown, beside the metrics."""
     found = result.qualification or {}
@@ -121,6 +133,8 @@ def _qualification(result: StepResult) -> Iterator[str]:
         for side, ran in sides.items():
             if ran is not None:
                 yield f"{notebook} with the {side}: {_gate_notebook(ran)}"
+    if imported := found.get("pickle_globals"):
+        yield f"unpickling imports {_names(imported)}"
     for finding in found.get("findings") or ():
         yield f"finding: {clean_line(finding, most=500)}"
 
