@@ -22,6 +22,7 @@ from rasen.errors import (
     InvalidInput,
     ObjectNotFound,
     PreconditionFailed,
+    RasenError,
 )
 from rasen.store import DirectoryStore, MemoryStore, Patience, PatientStore, Store
 
@@ -110,6 +111,38 @@ def test_children_are_the_next_names(store: Store) -> None:
         store.write(key, b"")
     assert store.children("runs/") == ["a", "b", "c.json"]
     assert store.children("nothing/") == []
+
+
+def test_what_was_deleted_is_nobodys_child(store: Store) -> None:
+    for key in ("runs/b/1/x/y", "runs/b/2", "runs/c"):
+        store.write(key, b"")
+    store.delete("runs/b/1/x/y")
+    assert store.children("runs/b/") == ["2"]
+    store.delete("runs/b/2")
+    assert store.children("runs/") == ["c"]
+    store.write("runs/b/1/x", b"again", if_generation=0)
+    assert store.read("runs/b/1/x") == b"again"
+
+
+def test_writers_and_deleters_of_one_folder_do_not_disturb_one_another(store: Store) -> None:
+    wrong: list[Exception] = []
+
+    def come_and_go(name: int) -> None:
+        try:
+            for _ in range(60):
+                store.write(f"live/run/deep/{name}", b"x", if_generation=0)
+                assert store.read(f"live/run/deep/{name}") == b"x"
+                store.delete(f"live/run/deep/{name}")
+        except (AssertionError, RasenError, OSError) as error:  # what a thread raises is seen by nobody else
+            wrong.append(error)
+
+    threads = [threading.Thread(target=come_and_go, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert store.children("live/") == []
 
 
 @pytest.mark.parametrize(
@@ -303,3 +336,26 @@ def test_generations_grow_when_the_clock_goes_back(tmp_path: Path) -> None:
     ahead = generation + 3_600 * 10**9
     os.utime(tmp_path / "key", ns=(ahead, ahead))
     assert store.write("key", b"2", if_generation=ahead) > ahead
+
+
+def test_a_link_in_the_tree_is_no_object(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"of somebody else")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "root").symlink_to(tmp_path / "disk")  # the store itself may lie elsewhere
+    store = DirectoryStore(tmp_path / "root")
+    store.write("runs/own", b"own")
+    (tmp_path / "disk" / "runs" / "file").symlink_to(outside / "secret")
+    (tmp_path / "disk" / "runs" / "folder").symlink_to(outside)
+    for key in ("runs/file", "runs/folder/secret"):
+        with pytest.raises(ObjectNotFound, match="a link is there, and links are not followed"):
+            store.read(key)
+        with pytest.raises(ObjectNotFound, match="a link is there"):
+            store.download(key, tmp_path / "copy", sha256=hashlib.sha256(b"of somebody else").hexdigest())
+    assert [stat.key for stat in store.list("")] == ["runs/own"]
+    assert not (tmp_path / "copy").exists()
+    (tmp_path / "disk").rename(tmp_path / "moved")
+    (tmp_path / "root").unlink()
+    (tmp_path / "root").symlink_to(tmp_path / "moved")
+    assert store.read("runs/own") == b"own"

@@ -26,11 +26,15 @@ from rasen.cli import (
     logs,
     notebook,
     register,
+    rerun,
+    restore,
+    retention,
     rollout,
     run,
     runs,
     show,
     tables,
+    trust,
     up,
 )
 from rasen.errors import PlatformFailed, RasenError
@@ -49,8 +53,9 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, live, history, decisions, rollout, dead_letters, keys, tables, up, demo),
+        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(deployments, live, history, decisions, rollout, dead_letters),
+        *(trust, keys, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -14,6 +14,9 @@ LIVE_SWEEP_KEY = "live/swept.json"
 ACCESS_PREFIX = "access/"
 DEAD_LETTERS_PREFIX = "dead_letters/"
 ACCESS_HINT_KEY = "access/changed"
+RESIGNED_PREFIX = "resigned/"
+SIGNED_PREFIXES = ("access/", "dead_letters/", "endpoints/", "manifests/", "releases/", RESIGNED_PREFIX)
+"""Where signed objects lie, among others that are not signed."""
 
 
 def release_key(pipeline: str, release: str) -> str:
@@ -96,9 +99,29 @@ def dead_letter_key(letter: str) -> str:
     return f"{DEAD_LETTERS_PREFIX}{letter}.json"
 
 
+def resigning_key(key_id: str, digest: str) -> str:
+    """Signed record of what was signed again because its key is not trusted any more."""
+    return f"{RESIGNED_PREFIX}{key_id}/{digest}.json"
+
+
 def tombstone_key(pipeline: str, run: str) -> str:
     """Record that a run is going to be removed; from then on nothing may go back to it."""
     return f"tombstones/{pipeline}/{run}.json"
+
+
+def tombstone_fate_key(pipeline: str, run: str, tombstone_sha256: str) -> str:
+    """What became of a tombstone: its run was removed, or it was taken back; create-only, so one of the two."""
+    return f"tombstones/{pipeline}/{run}/{tombstone_sha256[:12]}.json"
+
+
+def pin_prefix(pipeline: str, run: str) -> str:
+    """Everything that people said about keeping a run."""
+    return f"pins/{pipeline}/{run}/"
+
+
+def pin_key(pipeline: str, run: str, number: int) -> str:
+    """One signed word about keeping a run; numbers are padded so that keys sort like numbers."""
+    return f"{pin_prefix(pipeline, run)}{number:06d}.json"
 
 
 def replica_key(replica: str) -> str:
