@@ -19,6 +19,7 @@ from rasen.errors import NotebookError, ParameterError, PipelineError
 from rasen.notebook import Notebook, check_runnable, parse_notebook
 from rasen.parameter_conversion import Clock
 from rasen.parameters import Parameter, convert, notebook_parameters
+from rasen.pipeline_alerts import Alerts
 from rasen.pipeline_deploy import (
     AB,
     AbortOn,
@@ -263,6 +264,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Step
         case ("sample",):
             return Sample
+        case ("alerts",):
+            return Alerts
         case ("deploy",):
             return Deploy
         case ("deploy", "rollout", *_, "abort_on"):
