@@ -88,6 +88,14 @@ class Incidents:
             row["name"] for row in self._database.execute("SELECT name FROM seen WHERE folder = ?", (folder,))
         }
 
+    def open_keys(self, prefix: str) -> list[str]:
+        """Return the keys of the open incidents that begin with a text."""
+        rows = self._database.execute(
+            "SELECT key FROM incidents WHERE recovered_at IS NULL AND substr(key, 1, ?) = ?",
+            (len(prefix), prefix),
+        )
+        return [row["key"] for row in rows]
+
     def apply(self, findings: Findings, teller: Teller) -> None:
         """Keep what was found together with the messages that follow from it: all of it, or nothing.
 
