@@ -61,10 +61,15 @@ class Publisher:
     registrar: Signer = field(default_factory=lambda: KeptKey(Role.REGISTRAR))
     control: Signer = field(default_factory=lambda: KeptKey(Role.CONTROL))
     decider: Signer = field(default_factory=lambda: KeptKey(Role.DECIDER))
+    operator: Signer = field(default_factory=lambda: KeptKey(Role.OPERATOR))
     strangers: tuple[PublicKey, ...] = ()
 
     def trust(self) -> TrustStore:
-        ours = [key for key in (self.registrar, self.control, self.decider) if isinstance(key, KeptKey)]
+        ours = [
+            key
+            for key in (self.registrar, self.control, self.decider, self.operator)
+            if isinstance(key, KeptKey)
+        ]
         return TrustStore(keys=[*(key.trusted(self.environment) for key in ours), *self.strangers])
 
     def register(

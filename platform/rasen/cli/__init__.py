@@ -16,6 +16,7 @@ from rich.console import Console
 from rasen.cli import (
     cancel,
     compare,
+    dead_letters,
     demo,
     deployments,
     keys,
@@ -46,7 +47,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, keys, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

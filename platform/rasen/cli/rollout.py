@@ -93,24 +93,15 @@ def _newest(settings: Settings, endpoint: str, *, number: int | None = None) -> 
 
 
 def _decide(settings: Settings, record: LedgerRecord, decision: Decision) -> LedgerRecord:
-    from rasen.deploy.commands import RolloutCommand, send_command
-    from rasen.errors import InvalidInput, PlatformFailed
+    from rasen.deploy.commands import Command, give_command
+    from rasen.errors import InvalidInput
 
-    rollout = record.state.rollout
-    if rollout is None:
+    if record.state.rollout is None:
         raise InvalidInput(f"nothing is under way for endpoint {record.endpoint!r}, so nothing to {decision}")
-    command = RolloutCommand(
-        endpoint=record.endpoint, command=decision, step_number=rollout.step_number, by=getpass.getuser()
+    return give_command(
+        settings,
+        Command(endpoint=record.endpoint, command=decision, seen=record.number, by=getpass.getuser()),
     )
-    send_command(settings, command)
-    newest = _newest(settings, record.endpoint)
-    after = newest.state.rollout
-    if after is not None and (after.salt, after.step_number) == (rollout.salt, rollout.step_number):
-        raise PlatformFailed(
-            f"the deploy function did not {decision} the rollout of {record.endpoint!r}; its log says why: "
-            f"{str(settings.logs_dir / 'function.log')!r}"
-        )
-    return newest
 
 
 def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:

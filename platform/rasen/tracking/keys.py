@@ -7,6 +7,9 @@ from datetime import date
 HEADS_KEY = "endpoints/heads.json"
 QUALIFY_STEP = "_qualify"
 CANCEL_PREFIX = "cancel-"  # of requests that ask for the end of a run, which follows
+QUALIFY_REQUEST_PREFIX = (
+    "qualify-"  # of requests for another qualification of the version that follows from the rest
+)
 LIVE_SWEEP_KEY = "live/swept.json"
 ACCESS_PREFIX = "access/"
 DEAD_LETTERS_PREFIX = "dead_letters/"

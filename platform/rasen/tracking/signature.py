@@ -32,11 +32,16 @@ _HEADER_MAX_BYTES = 1024
 
 
 class Role(StrEnum):
-    """What a signature stands for."""
+    """What a signature stands for.
+
+    An operator's signs commands about endpoints (roll back, approve), and nothing that lies in the store: who may undo
+    a deployment need not be able to publish a model.
+    """
 
     REGISTRAR = "registrar"
     CONTROL = "control"
     DECIDER = "decider"
+    OPERATOR = "operator"
 
 
 class Signer(Protocol):

@@ -19,7 +19,7 @@ from rasen.tracking.records import Metric
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence
 
-__all__ = ["Judge", "default_gates", "judge"]
+__all__ = ["Judge", "default_gates", "gate_name", "judge", "needs_champion"]
 
 _PROFILE_PREFIX = "profile_"
 
@@ -65,8 +65,24 @@ def default_gates(metrics: Sequence[Metric]) -> list[DeclaredGate]:
     ]
 
 
+def gate_name(gate: DeclaredGate) -> str:
+    """Return what a gate is called in records: its kind, and the metric or notebook that it looks at."""
+    about = [
+        str(value)
+        for key in ("notebook", "metric", "by")
+        if isinstance(value := getattr(gate, key, None), str)
+    ]
+    return " ".join([gate.kind, *about])
+
+
+def needs_champion(gate: DeclaredGate) -> bool:
+    """Return whether a gate compares with what the live version said during the qualification."""
+    kind: str = gate.kind
+    return kind == "champion" or (kind == "notebook" and getattr(gate, "better_than", None) == "champion")
+
+
 def _judge_one(gate: DeclaredGate, evidence: Evidence) -> GateVerdict:
-    name = f"{gate.kind} {gate.metric}"
+    name = gate_name(gate)
     try:
         return _KINDS[gate.kind](name, gate, evidence)
     except Unmeasured as problem:
