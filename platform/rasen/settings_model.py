@@ -214,7 +214,9 @@ class Settings(BaseSettings):
         description="whether outputs are also kept free of what looks like a private key or a well-known token",
     )
     alert_seconds: float = Field(
-        default=2.0, gt=0, description="seconds between two looks of the notifier for what people must be told"
+        default=2.0,
+        gt=0,
+        description="seconds between two looks of the notifier for what people must be told",
     )
     alerts_file: Path = Field(
         default_factory=lambda data: data.get("home", Path()) / "alerts.yaml",

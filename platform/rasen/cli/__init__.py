@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from rasen.cli import (
+    alerts,
     cancel,
     compare,
     dead_letters,
@@ -47,7 +48,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, dead_letters, keys, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, alerts, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -55,6 +55,20 @@ def open_database(path: Path) -> sqlite3.Connection:
         return _open(path)
 
 
+def look_into_database(path: Path) -> sqlite3.Connection:
+    """Open the file for somebody who only looks: where there is none, none is made, and there is nothing in it.
+
+    Raises:
+        PlatformFailed: It cannot be opened.
+    """
+    if path.exists():
+        return open_database(path)
+    empty = sqlite3.connect(":memory:")
+    empty.row_factory = sqlite3.Row
+    empty.executescript(_SCHEMA)
+    return empty
+
+
 def _open(path: Path) -> sqlite3.Connection:
     if not path.exists():
         path.touch(mode=0o600)

@@ -82,6 +82,18 @@ class Incidents:
         row = self._database.execute("SELECT value FROM positions WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row["value"])
 
+    def keep(self, name: str, value: str) -> None:
+        """Keep a position of its own."""
+        with self._database:
+            self._database.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (name, value))
+
+    def last_at(self, key: str) -> datetime | None:
+        """Return when an open incident happened last, by the store's clock."""
+        row = self._database.execute(
+            "SELECT last_at FROM incidents WHERE recovered_at IS NULL AND key = ?", (key,)
+        ).fetchone()
+        return None if row is None else datetime.fromisoformat(row["last_at"])
+
     def seen(self, folder: str) -> set[str]:
         """Return the names in a folder of the store that need not be looked at again."""
         return {
@@ -156,6 +168,11 @@ class Incidents:
         """Send nothing about a pipeline until then; what is still open then is told then."""
         with self._database:
             self._database.execute("INSERT OR REPLACE INTO mutes VALUES (?, ?, ?)", (pipeline, until, by))
+
+    def unmute(self, pipeline: str) -> None:
+        """Send messages about a pipeline again."""
+        with self._database:
+            self._database.execute("DELETE FROM mutes WHERE pipeline = ?", (pipeline,))
 
     def mutes(self) -> dict[str, tuple[float, str]]:
         """Return until when which pipelines are muted, in seconds since 1970, and by whom."""

@@ -42,7 +42,9 @@ class LedgerWatch:
     def begin(self) -> Findings:
         """Return the heads of all ledgers as read: they are older than the notifier, and nobody is told of them."""
         return Findings(
-            positions={_ledger(name): str(find_head(self._store, name)) for name in list_endpoints(self._store)}
+            positions={
+                _ledger(name): str(find_head(self._store, name)) for name in list_endpoints(self._store)
+            }
         )
 
     def look(self) -> Findings:
@@ -72,7 +74,9 @@ class LedgerWatch:
                 facts={"why": str(error)},
                 commands=[f"rasen deployments {endpoint}"],
             )
-            yield Happened(key=f"trust/{endpoint}", at=at, mark=_mark(number), describe=lambda: (content, None))
+            yield Happened(
+                key=f"trust/{endpoint}", at=at, mark=_mark(number), describe=lambda: (content, None)
+            )
             return
         yield Ended(key=f"trust/{endpoint}", at=at, why=f"record {number} is believed")
         yield from self._decided(stories, record, at)
@@ -86,7 +90,7 @@ class LedgerWatch:
             if state.rollout is None:
                 yield Ended(key=f"rollback/{endpoint}", at=at, why=why)
                 yield Ended(key=f"abort/{endpoint}", at=at, why=why)
-        if state.held is None:
+        if state.held is None and not (state.rollout is not None and state.rollout.waits):
             yield Ended(key=f"hold/{endpoint}", at=at, why=why)
         if state.frozen is None:
             yield Ended(key=f"freeze/{endpoint}", at=at, why=why)
@@ -116,9 +120,10 @@ class LedgerWatch:
             case "hold" if state.held is not None and state.held.requested:
                 return None  # nobody has to do anything: a comparison is being made anew, and decided then
             case "hold":
-                gates = state.held.gates if state.held is not None else []
-                waits = f" for {', '.join(gates)}" if gates else ""
-                title = f"{endpoint}: a version of {pipeline or 'an unknown pipeline'} waits{waits}"
+                title = f"{endpoint}: a rollout is at its end, and a person decides what comes now"
+                if state.held is not None:
+                    waits = f" for {', '.join(state.held.gates)}" if state.held.gates else ""
+                    title = f"{endpoint}: a version of {pipeline or 'an unknown pipeline'} waits{waits}"
                 return AlertKind.HOLD, f"hold/{endpoint}", title, True
             case "rollback":
                 return AlertKind.ROLLBACK, f"rollback/{endpoint}", f"{endpoint}: rolled back", True

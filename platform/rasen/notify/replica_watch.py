@@ -121,7 +121,9 @@ class ReplicaWatch:
         """Take it that nothing was reported yet: what was found could not be kept."""
         self._present = set()
 
-    def _note(self, reports: list[Reported], now: float) -> Iterator[tuple[Reported, dict[tuple[str, str, str], int]]]:
+    def _note(
+        self, reports: list[Reported], now: float
+    ) -> Iterator[tuple[Reported, dict[tuple[str, str, str], int]]]:
         """Note what changed; yield each new report with what was answered by somebody else since the one before."""
         first = self._seen is None
         before, self._seen = self._seen or {}, {}
@@ -147,7 +149,9 @@ class ReplicaWatch:
             if first:
                 continue
             known = last.fallbacks if last is not None and last.started_at == report.started_at else {}
-            grown = {key: count - known.get(key, 0) for key, count in counts.items() if count > known.get(key, 0)}
+            grown = {
+                key: count - known.get(key, 0) for key, count in counts.items() if count > known.get(key, 0)
+            }
             if grown:
                 yield reported, grown
 
@@ -192,7 +196,9 @@ class ReplicaWatch:
                     at=at,
                     why=f"for {quiet * state.quiet / 60:.3g} minutes nobody had to answer instead of it",
                 )
-        if settled and now - self._began > quiet:  # what was open when this process began, and never came again
+        if (
+            settled and now - self._began > quiet
+        ):  # what was open when this process began, and never came again
             for key in self._open_keys("fallback/"):
                 if key.partition("/")[2] not in self._fallbacks:
                     yield Ended(key=key, at=at, why="nobody has to answer instead of it any more")
@@ -215,9 +221,7 @@ class ReplicaWatch:
                 title="serving cannot read the store or does not believe it, and stays with what it has",
                 facts={"replica": report.replica},
             )
-            yield Happened(
-                key="serving/-", at=reported.updated_at, describe=lambda: (content, None)
-            )
+            yield Happened(key="serving/-", at=reported.updated_at, describe=lambda: (content, None))
 
     def _not_served(self, reported: Reported, endpoint: str, found: EndpointReport) -> Iterator[Happened]:
         known = set(found.quarantined.values())

@@ -1,5 +1,6 @@
-"""What there is to say of a run that did not succeed: where, why, in which cell, and what has changed since the last
-good run. Read from what the run left; a part that is gone or damaged is left out, the rest is still told.
+"""What there is to say of a run that did not succeed: where, why, in which cell, and what has changed since a good one.
+
+Read from what the run left; a part that is gone or damaged is left out, the rest is still told.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class Stories:
         if record is None:
             return "", "", None
         state = record.state
-        found = next((one for one in state.variants if one.run == run), None) or next(iter(state.variants), None)
+        found = next((one for one in state.variants if one.run == run), None) or next(
+            iter(state.variants), None
+        )
         pipeline = found.pipeline if found is not None else state.pipeline or ""
         run = run or (found.run if found is not None else "")
         return (pipeline, *self.who(pipeline, run))
