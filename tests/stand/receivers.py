@@ -72,6 +72,10 @@ def http_receiver(*, port: int = 0) -> Iterator[HttpReceiver]:
             self.end_headers()
             self.wfile.write(said)
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            """Return an instant of a clock that is not ours."""
+            return "Thu, 01 Jan 2026 00:00:00 GMT"
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the library's
             """Say nothing."""
 

@@ -18,14 +18,15 @@ _log = logging.getLogger(__name__)
 class LogFile:
     """A file of JSON lines. One that has grown large becomes `<name>.1`, in place of the one before."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, most_bytes: int = _MOST_BYTES) -> None:
         self._path = path
+        self._most_bytes = most_bytes
 
     def deliver(self, message: Message, recipients: tuple[str, ...]) -> Answer:
         """Append a message and return whether it is on the disk."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.exists() and self._path.stat().st_size > _MOST_BYTES:
+            if self._path.exists() and self._path.stat().st_size > self._most_bytes:
                 self._path.replace(self._path.with_name(self._path.name + ".1"))
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
