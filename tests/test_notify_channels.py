@@ -119,6 +119,15 @@ def test_what_slack_is_sent_says_everything() -> None:
         assert part in said
 
 
+def test_that_it_is_over_is_said_in_few_words() -> None:
+    over = message(event="recovered", ended="run 7 succeeded")
+    for said in (json.dumps(slack_payload(over), ensure_ascii=False), plain_text(over)):
+        assert "OVER [prod] demand" in said
+        assert "run 7 succeeded" in said
+        assert "ValueError" not in said
+        assert "rasen show" not in said
+
+
 def test_a_webhook_is_given_the_record_signed_over_its_bytes() -> None:
     with http_receiver() as receiver:
         channel = Webhook(lambda: receiver.url, lambda: "k3y-of-the-hook", timeout_seconds=5.0)

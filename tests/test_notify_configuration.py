@@ -36,6 +36,12 @@ development: true
 """
 
 
+IN_THE_OPEN = """
+receivers:
+  m: {kind: email, server: s, sender: a@b.c, user: u, password: secret://env/P, security: none}
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -79,8 +85,7 @@ development: true
             "receivers.m: `user` and `password` go together",
         ),
         (
-            "receivers: {m: {kind: email, server: s, sender: a@b.c, user: u, password: secret://env/P, "
-            "security: none}}",
+            IN_THE_OPEN,
             "a password is never sent in the open",
         ),
         ("receivers: {m: {kind: email, server: s, sender: 'a@b.c\\nBcc: x'}}", "is no e-mail address"),

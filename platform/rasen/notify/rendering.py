@@ -26,7 +26,7 @@ def facts(message: Message) -> list[tuple[str, str]]:
         ("endpoint", content.endpoint),
         ("run", content.run),
         ("step", content.step),
-        *content.facts.items(),
+        *(() if message.event == "recovered" else content.facts.items()),
         ("since", show_instant(message.opened_at) if message.event != "opened" else ""),
         ("at", show_instant(message.at)),
         ("happened", f"{message.count} times" if message.count > 1 else ""),
@@ -38,14 +38,24 @@ def facts(message: Message) -> list[tuple[str, str]]:
 def fault_lines(message: Message) -> tuple[str, str, str]:
     """Return where a step failed, its error, and the cell's first lines; each may be empty."""
     fault = message.content.fault
-    if fault is None:
+    if fault is None or message.event == "recovered":
         return "", "", ""
     where = "" if fault.cell is None else f"cell {fault.cell}"
     error = f"{fault.name}: {fault.message}" if fault.name else fault.message
     return where, error, fault.source
 
 
-def verdict_line(verdict: GateVerdict) -> str:
+def verdict_lines(message: Message) -> list[str]:
+    """Return what the gates answered; nothing when it is over, and was said before."""
+    return [] if message.event == "recovered" else [_verdict_line(one) for one in message.content.verdicts]
+
+
+def command_lines(message: Message) -> list[str]:
+    """Return what to type next; nothing when it is over."""
+    return [] if message.event == "recovered" else message.content.commands
+
+
+def _verdict_line(verdict: GateVerdict) -> str:
     """Return what one gate answered, with its numbers."""
     numbers = ", ".join(
         f"{name} {show_number(value)}" for name, value in list(verdict.numbers.items())[:_MOST_NUMBERS]
@@ -70,10 +80,8 @@ def plain_text(message: Message) -> str:
         parts.append(f"{where + ': ' if where else ''}{error}")
     if source:
         parts.append("\n".join(f"    {line}" for line in source.splitlines()))
-    if content.verdicts:
-        parts.append("\n".join(f"  {verdict_line(verdict)}" for verdict in content.verdicts))
-    if content.commands:
-        parts.append("\n".join(f"  {command}" for command in content.commands))
+    parts.append("\n".join(f"  {line}" for line in verdict_lines(message)))
+    parts.append("\n".join(f"  {command}" for command in command_lines(message)))
     if content.links:
         parts.append("\n".join(content.links))
     parts.append(footer(message))

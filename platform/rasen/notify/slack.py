@@ -15,7 +15,7 @@ from rasen.errors import RasenError
 from rasen.notify.answers import Answer, Postponed
 from rasen.notify.http_post import post_json
 from rasen.notify.message import Message
-from rasen.notify.rendering import facts, fault_lines, footer, headline, verdict_line
+from rasen.notify.rendering import command_lines, facts, fault_lines, footer, headline, verdict_lines
 
 # What Slack takes in one block; beyond it refuses the message.
 _HEADER_CHARACTERS = 150
@@ -69,10 +69,11 @@ def slack_payload(message: Message) -> dict[str, Any]:  # Any: JSON
         blocks.append(_section(f"{_line(where)}\n{_fence(error)}"))
     if source:
         blocks.append(_section(_fence(source)))
-    if content.verdicts:
-        blocks.append(_section(_fence("\n".join(verdict_line(verdict) for verdict in content.verdicts))))
-    if content.commands:
-        blocks.append(_section(_fence("\n".join(content.commands))))
+    blocks += [
+        _section(_fence("\n".join(lines)))
+        for lines in (verdict_lines(message), command_lines(message))
+        if lines
+    ]
     if content.links:
         blocks.append(_section("\n".join(f"<{_escape(link).replace('|', '%7C')}>" for link in content.links)))
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": _line(footer(message))}]})
