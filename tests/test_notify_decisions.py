@@ -187,7 +187,7 @@ def test_decisions_from_before_the_notifier_are_history(tmp_path: Path) -> None:
         scene.look()
         scene.decide("rollback", run=run_of(1))
         scene.look()
-        assert [title for _, title in scene.events()] == ["demand: rolled back"]
+        assert [title for _, title in scene.events()] == [f"demand: rolled back to {run_of(1)}"]
 
 
 def counted(**fallbacks: int) -> EndpointReport:
@@ -203,6 +203,7 @@ def test_a_fallback_is_told_when_it_begins_and_when_it_was_quiet_for_long(unseen
     unseen.report(demand=counted(error=9, stale=1))
     unseen.look()
     [told] = unseen.told()
+    assert told.message.content.title == f"demand: the profile answers instead of version {run_of(1)}"
     assert told.message.content.facts["answers by reason"] == "error 2, stale 1"
     assert (told.message.content.pipeline, told.message.content.owner) == ("demand", "us")
     for _ in range(3):

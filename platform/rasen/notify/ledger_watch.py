@@ -126,7 +126,8 @@ class LedgerWatch:
                     title = f"{endpoint}: a version of {pipeline or 'an unknown pipeline'} waits{waits}"
                 return AlertKind.HOLD, f"hold/{endpoint}", title, True
             case "rollback":
-                return AlertKind.ROLLBACK, f"rollback/{endpoint}", f"{endpoint}: rolled back", True
+                title = f"{endpoint}: rolled back to {_champion(record) or 'nothing'}"
+                return AlertKind.ROLLBACK, f"rollback/{endpoint}", title, True
             case "abort":
                 title = f"{endpoint}: a rollout was ended, the champion answers everything"
                 return AlertKind.ABORT, f"abort/{endpoint}", title, True
@@ -161,7 +162,7 @@ def _describe(
     stories: Stories, record: LedgerRecord, pipeline: str, kind: AlertKind, title: str
 ) -> tuple[Content, Alerts | None]:
     run = record.run or ""
-    champion = next((one.run for one in record.state.variants if one.role == "champion"), "")
+    champion = _champion(record)
     owner, alerts = stories.who(pipeline, run or champion)
     facts = {
         "decision": f"{record.number}: {record.action} by {record.actor}",
@@ -181,6 +182,11 @@ def _describe(
         links=stories.links.of_endpoint(record.endpoint),
     )
     return content, alerts
+
+
+def _champion(record: LedgerRecord) -> str:
+    """Return the version that answers after a decision, `""` for none."""
+    return next((one.run for one in record.state.variants if one.role == "champion"), "")
 
 
 def _ledger(endpoint: str) -> str:

@@ -181,7 +181,7 @@ class ReplicaWatch:
                     AlertKind.FALLBACK,
                     endpoint,
                     run,
-                    f"{endpoint}: its profile or its champion answers instead of version {run}",
+                    f"{endpoint}: {_who(mine)} instead of version {run}",
                     {"answers by reason": reasons, "replica": reported.report.replica},
                 ),
             )
@@ -255,3 +255,11 @@ class ReplicaWatch:
             links=stories.links.of_endpoint(endpoint),
         )
         return content, alerts
+
+
+def _who(counts: dict[tuple[str, str], int]) -> str:
+    """Return who answers, by the reasons that were counted."""
+    by_champion = {reason == "champion" for _, reason in counts}
+    if by_champion == {True}:
+        return "the champion answers"
+    return "the profile answers" if by_champion == {False} else "the profile or the champion answers"
