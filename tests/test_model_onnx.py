@@ -421,11 +421,13 @@ rasen.publish(DecisionTreeRegressor(max_depth=3).fit(rows, rows.x ** 2), example
 
 def test_a_run_publishes_the_graph_beside_the_model(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "home")
-    executed = run_working_copy(settings, write_pipeline(tmp_path / "toy", {"train": [TRAIN]}))
+    folder = write_pipeline(tmp_path / "toy", {"train": [TRAIN]}, more="deploy: {major: 3}")
+    executed = run_working_copy(settings, folder)
     assert executed.verdict is Verdict.SUCCEEDED
     store = open_store(settings)
     manifest = read_manifest(store, load_trust(settings), "toy", executed.run, environment="dev").manifest
     assert manifest.model is not None
+    assert manifest.model.major == 3
     assert manifest.model.qualification.engines == ["onnx"]
     assert manifest.model.qualification.engine == "onnx"
     graph = manifest.model.files["onnx"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rasen.deploy.candidate import Candidate, check_contents, read_results
 from rasen.deploy.evidence import Evaluation, Evidence, RunFiles, Version, parse_evaluation
-from rasen.deploy.gates import default_gates, gate_name, judge, needs_champion
+from rasen.deploy.gates import default_gates, judge
 from rasen.deploy.gates.measured import Measured, Unmeasured
 from rasen.deploy.heads import Head
 from rasen.deploy.memory import Memory
@@ -86,11 +86,11 @@ def judge_candidate(
     if stale and champion is not None:
         request = requalification_of(candidate, champion.run)
         for place, gate in enumerate(gates):
-            if needs_champion(gate):
+            if gate.executes_champion:
                 verdicts[place] = _compared_with_another(candidate, champion.run, gate, request)
     judgement = _sum_up(verdicts)
     measured = {metric.name: metric.value for metric in metrics if not metric.slice}
-    compares = any(needs_champion(gate) for gate in gates)
+    compares = any(gate.executes_champion for gate in gates)
     return Judgement(
         action=judgement.action,
         reason=judgement.reason,
@@ -130,10 +130,10 @@ def _compared_with_another(
         else "qualifying it anew did not compare them; `rasen override` lets it in"
     )
     return GateVerdict(
-        gate=gate_name(gate),
+        gate=gate.label,
         answer="hold",
         outcome="champion changed",
-        reason=f"{gate_name(gate)}: it was {compared}, but {champion} is live now; {what_now}",
+        reason=f"{gate.label}: it was {compared}, but {champion} is live now; {what_now}",
     )
 
 
@@ -178,6 +178,7 @@ def _gather(
         champion=champion,
         champion_problem=problem,
         qualification=(qualified.qualification or {}) if qualified is not None else {},
+        endpoint=endpoint,
         past=memory.past.versions(endpoint, head=head.number, live=_PAST_LIVE),
         read_evaluation=read_evaluation,
     )

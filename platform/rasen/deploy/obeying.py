@@ -11,6 +11,7 @@ from typing import TypeAlias, assert_never
 
 from rasen.deploy.candidate import Candidate, check_contents
 from rasen.deploy.commands import Command
+from rasen.deploy.gates.approval import may_approve
 from rasen.deploy.heads import Head
 from rasen.deploy.judging import Judgement
 from rasen.deploy.memory import Memory
@@ -18,6 +19,7 @@ from rasen.deploy.next_state import policies_of, record_of, record_of_run
 from rasen.deploy.rollout import advance, champion_of, crown, withdraw
 from rasen.errors import InvalidInput, ModelFailed, ObjectNotFound, TrustError
 from rasen.pipeline_deploy import Deploy
+from rasen.pipeline_gates_contract import ApprovalGate
 from rasen.tracking.keys import tombstone_key
 from rasen.tracking.ledger_records import EndpointState, Freeze, LedgerRecord
 from rasen.tracking.records import PublishedModel, UnreadableRecord
@@ -252,11 +254,12 @@ def _check_version(memory: Memory, pipeline: str, run: str, *, what: str) -> Can
 
 def _check_approver(conditions: Deploy, command: Command, *, held_gates: list[str]) -> None:
     for gate in conditions.gates or ():
-        kind: str = gate.kind
-        people = getattr(gate, "by", None)
-        if kind == "approval" and kind in held_gates and people and command.by not in people:
+        if not isinstance(gate, ApprovalGate) or gate.label not in held_gates:
+            continue
+        if not may_approve(gate, command.by):
             raise InvalidInput(
-                f"{command.by!r} may not approve for endpoint {command.endpoint!r}; its gate names {', '.join(people)}"
+                f"{command.by!r} may not approve for endpoint {command.endpoint!r}; its gate names "
+                f"{', '.join(gate.by or ())}"
             )
 
 

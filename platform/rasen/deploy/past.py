@@ -37,6 +37,8 @@ class Past:
     def record(self, endpoint: str, number: int) -> LedgerRecord | None:
         """Return a record, `None` when it is gone or cannot be believed."""
         place = endpoint, number
+        if number < 1:
+            return None
         if place not in self._records:
             if len(self._records) >= _RECORDS_REMEMBERED:
                 self._records.clear()
@@ -65,7 +67,12 @@ class Past:
             live: How many that went live are enough; those refused in between come too.
         """
         found: dict[str, PastVersion] = {}
+        taken_back: set[str] = set()
+        answers_now = _variants(self.record(endpoint, head))
         for record in self.records(endpoint, head=head):
+            if record.action in {"rollback", "abort"}:
+                before = _variants(self.record(endpoint, record.number - 1))
+                taken_back |= before - _variants(record) - answers_now
             if record.run is None or record.action not in {"deploy", "hold", "refuse", "override", "approve"}:
                 continue
             try:
@@ -81,6 +88,7 @@ class Past:
                     at=at,
                     metrics=record.metrics,
                     verdicts=tuple(record.verdicts),
+                    taken_back=record.run in taken_back,
                 ),
             )
             if sum(version.went_live for version in found.values()) >= live:
@@ -109,3 +117,7 @@ class Past:
             elif run != now:
                 return record
         return None
+
+
+def _variants(record: LedgerRecord | None) -> set[str]:
+    return set() if record is None else {each.run for each in record.state.variants}

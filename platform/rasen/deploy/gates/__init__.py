@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rasen.deploy.gates import baseline, threshold
+from rasen.deploy.gates import (
+    approval,
+    baseline,
+    champion,
+    data,
+    history,
+    latency,
+    notebook,
+    profile,
+    schema,
+    size,
+    threshold,
+)
+from rasen.deploy.gates import slice as slice_gate  # `slice` is a builtin
 from rasen.deploy.gates.measured import Unmeasured
 from rasen.metric_directions import DIRECTIONS
 from rasen.pipeline_gates import BaselineGate, DeclaredGate
@@ -19,7 +32,7 @@ from rasen.tracking.records import Metric
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence
 
-__all__ = ["Judge", "default_gates", "gate_name", "judge", "needs_champion"]
+__all__ = ["Judge", "default_gates", "judge"]
 
 _PROFILE_PREFIX = "profile_"
 
@@ -39,6 +52,16 @@ class Judge(Protocol):
 _KINDS: dict[str, Judge] = {
     "baseline": baseline.judge,
     "threshold": threshold.judge,
+    "champion": champion.judge,
+    "history": history.judge,
+    "slice": slice_gate.judge,
+    "profile": profile.judge,
+    "schema": schema.judge,
+    "data": data.judge,
+    "latency": latency.judge,
+    "size": size.judge,
+    "notebook": notebook.judge,
+    "approval": approval.judge,
 }
 
 
@@ -65,25 +88,8 @@ def default_gates(metrics: Sequence[Metric]) -> list[DeclaredGate]:
     ]
 
 
-def gate_name(gate: DeclaredGate) -> str:
-    """Return what a gate is called in records: its kind, and the metric or notebook that it looks at."""
-    about = [
-        str(value)
-        for key in ("notebook", "metric", "by")
-        if isinstance(value := getattr(gate, key, None), str)
-    ]
-    return " ".join([gate.kind, *about])
-
-
-def needs_champion(gate: DeclaredGate) -> bool:
-    """Return whether a gate compares with what the live version said during the qualification."""
-    kind: str = gate.kind
-    return kind == "champion" or (kind == "notebook" and getattr(gate, "better_than", None) == "champion")
-
-
 def _judge_one(gate: DeclaredGate, evidence: Evidence) -> GateVerdict:
-    name = gate_name(gate)
     try:
-        return _KINDS[gate.kind](name, gate, evidence)
+        return _KINDS[gate.kind](gate.label, gate, evidence)
     except Unmeasured as problem:
-        return GateVerdict(gate=name, answer="fail", outcome=problem.outcome, reason=str(problem))
+        return GateVerdict(gate=gate.label, answer="fail", outcome=problem.outcome, reason=str(problem))
