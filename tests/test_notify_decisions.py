@@ -273,6 +273,19 @@ def test_a_revision_that_is_not_served_is_told_and_a_notifier_that_starts_anew_d
         assert [event for event, _ in scene.events()] == ["opened"]
 
 
+def test_a_version_that_answers_on_although_its_key_was_revoked_is_told(scene: Watched) -> None:
+    scene.decide("deploy", run=run_of(1), champion=run_of(1))
+    scene.report(demand=EndpointReport(revision=1, run=run_of(1), distrusted="key abc is revoked"))
+    scene.look()
+    [told] = scene.told()
+    assert (told.message.content.kind, told.message.content.owner) == ("trust", "us")
+    assert told.message.content.facts["why"] == "key abc is revoked"
+    scene.clock.later(61)
+    scene.report(demand=EndpointReport(revision=1, run=run_of(1)))
+    scene.look()
+    assert [event for event, _ in scene.events()] == ["opened", "recovered"]
+
+
 def test_serving_without_its_store_is_told(scene: Watched) -> None:
     scene.report()
     scene.look()

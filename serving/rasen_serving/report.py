@@ -23,7 +23,13 @@ _ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
 
 
 def build_report(
-    *, replica: str, started_at: datetime, fleet: Fleet, switching: Switching, bandits: Bandits
+    *,
+    replica: str,
+    started_at: datetime,
+    fleet: Fleet,
+    switching: Switching,
+    bandits: Bandits,
+    distrusted: Mapping[str, str],
 ) -> ReplicaReport:
     """Return the report of this moment."""
     series, compared = added_up(fleet.totals()), fleet.compared()
@@ -39,6 +45,7 @@ def build_report(
                 [one for one in compared if one.endpoint == name],
                 bandits.learnt(name),
                 switching.quarantine,
+                distrusted.get(name, ""),
             )
             for name, endpoint in sorted(switching.endpoints.items())
         },
@@ -51,6 +58,7 @@ def _endpoint_report(
     compared: list[Compared],
     learnt: Mapping[str, Learnt],
     quarantine: Quarantine,
+    distrusted: str,
 ) -> EndpointReport:
     revision = endpoint.revision
     left_out = {} if endpoint.live is None else endpoint.live.left_out
@@ -60,6 +68,7 @@ def _endpoint_report(
         refused={str(number): reason for number, reason in endpoint.refused.items()},
         left_out=left_out,
         quarantined=quarantine.among([*endpoint.refused.values(), *left_out.values()]),
+        distrusted=distrusted,
         variants=variant_reports(series, compared, learnt),
     )
 

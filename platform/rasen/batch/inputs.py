@@ -7,7 +7,7 @@ from the ledger, as a small store of copies that the SDK verifies with the same 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rasen.batch.start import read_start
@@ -38,7 +38,8 @@ def newest_release_run(
 ) -> Manifest | None:
     """Return the manifest of the newest run (before `before`) that ran a release for deployment, or `None`.
 
-    Runs of a working copy and trial runs do not count: their parameters are whatever somebody tried.
+    Runs of a working copy and trial runs do not count: their parameters are whatever somebody tried. Nor do runs that
+    only qualified a model anew: they have read nothing, and are newer than what they took it from.
     """
     runs = [name.removesuffix(".json") for name in store.children(f"manifests/{pipeline}/")]
     for run in [run for run in reversed(runs) if before is None or run < before][:_RUNS_LOOKED_AT]:
@@ -47,7 +48,9 @@ def newest_release_run(
             start = read_start(store, pipeline, run)
         except RasenError:
             continue  # what cannot be verified is no yardstick
-        if start.sha256 == manifest.start_sha256 and start.start.origin == "release" and start.start.deploy:
+        began = start.start
+        real = began.origin == "release" and began.deploy and began.qualifies is None
+        if real and start.sha256 == manifest.start_sha256:
             return manifest
     return None
 
@@ -106,8 +109,20 @@ def write_context(
     step: str,
     parameters: dict[str, object],
     folder: Path,
+    judged: Mapping[str, object] | None = None,
 ) -> None:
-    """Write the context file that tells the SDK in the kernel which run this is and where its folders are."""
+    """Write the context file that tells the SDK in the kernel which run this is and where its folders are.
+
+    Args:
+        path: The file.
+        settings: Where everything lies.
+        run: The run's id.
+        pipeline: The pipeline's name.
+        step: The step's name.
+        parameters: What the notebook is given.
+        folder: Where `inputs/` and `staging/` lie.
+        judged: For a gate notebook: the endpoint, and the schema and files of the version that stands for it.
+    """
     context = {
         "format": 1,
         "run": run,
@@ -118,5 +133,6 @@ def write_context(
         "inputs": str(folder / "inputs"),
         "staging": str(folder / "staging"),
         "warehouse": str(settings.warehouse_dir),
+        "judged": judged,
     }
     path.write_text(json.dumps(context), encoding="utf-8")

@@ -18,9 +18,12 @@ from rasen.cli import (
     cancel,
     compare,
     dead_letters,
+    decisions,
     demo,
     deployments,
+    history,
     keys,
+    live,
     logs,
     notebook,
     register,
@@ -29,6 +32,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    trust,
     up,
 )
 from rasen.errors import PlatformFailed, RasenError
@@ -48,7 +52,20 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, dead_letters, keys, alerts, tables, up, demo),
+        *(
+            deployments,
+            rollout,
+            dead_letters,
+            keys,
+            trust,
+            alerts,
+            tables,
+            up,
+            demo,
+            live,
+            history,
+            decisions,
+        ),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -106,7 +106,9 @@ class ReplicaWatch:
         settled = now - self._began > self._dead_seconds
         at = max((reported.updated_at for reported in reports), default=None)
         if at is not None and settled:
-            open_keys = [key for prefix in ("quarantine/", "serving/") for key in self._open_keys(prefix)]
+            open_keys = [
+                key for prefix in ("distrust/", "quarantine/", "serving/") for key in self._open_keys(prefix)
+            ]
             findings.changes += [
                 Ended(key=key, at=at, why="no replica reports it any more")
                 for key in open_keys
@@ -213,6 +215,20 @@ class ReplicaWatch:
                     key=f"quarantine/{endpoint}/{run}",
                     at=reported.updated_at,
                     describe=partial(self._describe, AlertKind.QUARANTINE, endpoint, run, title, facts),
+                )
+            if found.distrusted:
+                title = f"{endpoint}: it answers on, but what answers is not believed any more"
+                facts = {
+                    "why": found.distrusted,
+                    "answers now": found.run or "nothing",
+                    "replica": report.replica,
+                }
+                yield Happened(
+                    key=f"distrust/{endpoint}",
+                    at=reported.updated_at,
+                    describe=partial(
+                        self._describe, AlertKind.TRUST, endpoint, found.run or "", title, facts
+                    ),
                 )
             yield from self._not_served(reported, endpoint, found)
         if report.stale:

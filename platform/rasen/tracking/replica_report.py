@@ -70,6 +70,7 @@ class EndpointReport(Part):
         left_out: Variants of the live record that cannot be loaded here, each with the reason.
         quarantined: Versions that may not be executed here any more, because they ended their processes, with the
             reason; they are among what is refused or left out.
+        distrusted: Why what answers would not be loaded today, such as a key that was revoked; `""` when it would.
         variants: What was counted.
     """
 
@@ -78,6 +79,7 @@ class EndpointReport(Part):
     refused: dict[str, str] = Field(default={})
     left_out: dict[str, str] = Field(default={})
     quarantined: dict[str, str] = Field(default={})
+    distrusted: str = ""
     variants: list[VariantReport] = Field(default=[])
 
 
