@@ -75,6 +75,7 @@ class Notifier:
         self._file = _File(settings.alerts_file)
         self._trust = _Trust(settings)
         self._couriers: dict[str, Courier] = {}
+        self._problem = ""
         self._configuration = Configuration()
         self._read_configuration()
         self._doorbell = Doorbell(store)
@@ -115,8 +116,12 @@ class Notifier:
                 if not found.empty:
                     self._incidents.apply(found, teller)
             self._incidents.tell_due(teller)
+            self._problem = ""
         except (RasenError, OSError, sqlite3.Error) as error:
-            _log.error("a look at the store failed, and will be repeated: %s", self._mask(str(error)))
+            problem = self._mask(str(error))
+            if problem != self._problem:  # an outage is one line, not one every two seconds
+                _log.error("a look at the store failed, and will be repeated: %s", problem)
+            self._problem = problem
             self._doorbell.forget()
             self._replicas.forget()
         for courier in self._couriers.values():
