@@ -60,6 +60,7 @@ class Context:
         warehouse: The embedded warehouse, `None` when the step has none.
         interactive: Whether somebody runs the cells by hand: nothing will be published.
         judged: The version that a gate notebook judges; `None` in every other notebook.
+        recorded: Reads of an earlier run that answer instead of the warehouse, `None` but in a repetition.
     """
 
     run: str
@@ -70,6 +71,7 @@ class Context:
     staging: Path
     warehouse: Path | None
     interactive: bool
+    recorded: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     judged: JudgedVersion | None = None
 
@@ -152,7 +154,7 @@ def read_context(path: Path) -> Context:
             raise InvalidInput(
                 f"context {str(path)!r} has format {data.get('format')!r}; this version reads {FORMAT}"
             )
-        warehouse, judged = data.get("warehouse"), data.get("judged")
+        warehouse, judged, recorded = data.get("warehouse"), data.get("judged"), data.get("recorded")
         return Context(
             run=data["run"],
             pipeline=data["pipeline"],
@@ -164,6 +166,7 @@ def read_context(path: Path) -> Context:
             warehouse=None if warehouse is None else Path(warehouse),
             interactive=False,
             judged=None if judged is None else JudgedVersion(**judged),
+            recorded=None if recorded is None else Path(recorded),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InvalidInput(

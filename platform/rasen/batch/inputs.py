@@ -16,6 +16,7 @@ from rasen.errors import NotFound, RasenError
 from rasen.settings import Settings
 from rasen.store import DirectoryStore, Store
 from rasen.tracking.keys import HEADS_KEY, deployment_key, manifest_key
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Manifest, StepResult
 from rasen.tracking.results import read_published_result
@@ -86,18 +87,25 @@ def fetch_models(
                 "scores with it"
             )
         heads[endpoint] = record.number
-        key = deployment_key(endpoint, record.number)
-        copies.write(key, store.read(key))
-        for variant in record.state.variants:
-            key = manifest_key(variant.pipeline, variant.run)
-            copies.write(key, store.read(key))
-            manifest = read_manifest(
-                store, trust, variant.pipeline, variant.run, environment=environment
-            ).manifest
-            if manifest.model is not None:
-                for file in manifest.model.files.values():
-                    store.download(file.key, folder / file.key, sha256=file.sha256)
+        copy_live(store, trust, record, copies, environment=environment)
     copies.write(HEADS_KEY, json.dumps(heads).encode())
+
+
+def copy_live(
+    store: Store, trust: TrustStore, record: LedgerRecord, copies: DirectoryStore, *, environment: str
+) -> None:
+    """Copy a ledger record and the versions that it names, each verified, into another store."""
+    key = deployment_key(record.endpoint, record.number)
+    copies.write(key, store.read(key))
+    for variant in record.state.variants:
+        key = manifest_key(variant.pipeline, variant.run)
+        copies.write(key, store.read(key))
+        manifest = read_manifest(
+            store, trust, variant.pipeline, variant.run, environment=environment
+        ).manifest
+        if manifest.model is not None:
+            for file in manifest.model.files.values():
+                store.download(file.key, copies.root / file.key, sha256=file.sha256)
 
 
 def write_context(
@@ -110,6 +118,7 @@ def write_context(
     parameters: dict[str, object],
     folder: Path,
     judged: Mapping[str, object] | None = None,
+    recorded: Path | None = None,
 ) -> None:
     """Write the context file that tells the SDK in the kernel which run this is and where its folders are.
 
@@ -122,6 +131,7 @@ def write_context(
         parameters: What the notebook is given.
         folder: Where `inputs/` and `staging/` lie.
         judged: For a gate notebook: the endpoint, and the schema and files of the version that stands for it.
+        recorded: The reads that answer queries instead of the warehouse.
     """
     context = {
         "format": 1,
@@ -134,5 +144,6 @@ def write_context(
         "staging": str(folder / "staging"),
         "warehouse": str(settings.warehouse_dir),
         "judged": judged,
+        "recorded": None if recorded is None else str(recorded),
     }
     path.write_text(json.dumps(context), encoding="utf-8")

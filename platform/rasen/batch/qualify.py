@@ -88,7 +88,6 @@ def _fetch(work: Work, model: ModelRecord, inputs: Path) -> dict[str, Any]:  # A
         path = inputs / Path(file.key).name
         work.store.download(file.key, path, sha256=file.sha256)
         described["files"][name] = {"path": path.name, "sha256": file.sha256}
-    imported = list_globals((inputs / Path(model.files["model"].key).name).read_bytes())
     described["metrics"] = [
         metric.model_dump(mode="json")
         for step in work.release.spec.steps

@@ -132,6 +132,7 @@ def run_notebook(work: Work) -> Ending:
         step=work.step,
         parameters=work.parameters,
         folder=work.folder,
+        recorded=work.settings.recorded_dir / work.step if work.start.repeats is not None else None,
     )
     asked = Asked(
         notebook=source / spec.notebook,

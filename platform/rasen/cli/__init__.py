@@ -27,6 +27,9 @@ from rasen.cli import (
     logs,
     notebook,
     register,
+    rerun,
+    restore,
+    retention,
     rollout,
     run,
     runs,
@@ -51,21 +54,9 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(
-            deployments,
-            rollout,
-            dead_letters,
-            keys,
-            trust,
-            alerts,
-            tables,
-            up,
-            demo,
-            live,
-            history,
-            decisions,
-        ),
+        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(deployments, live, history, decisions, rollout, dead_letters),
+        *(trust, keys, alerts, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -60,6 +60,10 @@ def show_run(
         out.print(f"resumes {start.resumes}")
     if start.qualifies:
         out.print(f"qualifies run {start.qualifies} again")
+    for reason in details.kept_for:
+        out.print(f"kept: {escape(reason)}", soft_wrap=True)
+    if details.burial:
+        out.print(f"[yellow]{escape(details.burial)}[/yellow]", soft_wrap=True)
     for step in details.steps:
         _show_step(out, settings, details, step)
     if details.error:
