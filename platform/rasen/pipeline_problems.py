@@ -141,12 +141,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Resources
         case ("steps", _):
             return Step
-        case ("sample",):
-            return Sample
-        case ("alerts",):
-            return Alerts
-        case ("deploy",):
-            return Deploy
+        case ("alerts" | "deploy" | "sample" as key,):
+            return _SINGLE[key]
         case ("deploy", "rollout", *_, "abort_on"):
             return AbortOn
         case ("deploy", "rollout", str(kind)):
@@ -165,6 +161,11 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Pipeline
 
 
+_SINGLE: Mapping[str, type[Any]] = {  # Any: as above
+    "alerts": Alerts,
+    "deploy": Deploy,
+    "sample": Sample,
+}
 _ROLLOUTS: Mapping[str, type[Any]] = {  # Any: as above
     "canary": Canary,
     "ab": AB,
