@@ -51,7 +51,7 @@ def running_platform(settings: Settings, *, tell: Tell) -> Iterator[Group]:
         group = Group(settings, platform_programs(settings))
         try:
             group.start()
-            tell("starting serving, the deploy function and the event bridge")
+            tell("starting serving, the deploy function, the event bridge and the notifier")
             group.wait_until_healthy(timeout_seconds=_HEALTHY_SECONDS)
             yield group
         finally:
