@@ -2,7 +2,8 @@
 
 Studentised (bootstrap-t), because the percentile interval of a skewed loss is too narrow with few rows: its error falls
 with the number of units, not with its root (Hall, The Bootstrap and Edgeworth Expansion, 1992, sections 3.3 and 3.5).
-On the logarithm of the ratio, so that exchanging the two models mirrors the answer.
+On the logarithm of the ratio, so that exchanging the two models mirrors the answer, and symmetric (section 3.6): two
+models err alike, so that the logarithm leans to neither side, and one quantile of the distances is surer than two.
 
 Many rows are dealt at random to a thousand groups, and groups are drawn: sums of independent rows are independent, and
 the time no longer depends on the number of rows.
@@ -70,11 +71,11 @@ def ratio_interval(
     ratio = float(totals[0] / totals[1])
     if spread == 0:
         return RatioInterval(ratio=ratio, low=ratio, high=ratio, units=count)
-    below, above = _draw(shares, random, confidence)
+    half = _draw(shares, random, confidence) * spread
     return RatioInterval(
         ratio=ratio,
-        low=_scaled(ratio, -above * spread),
-        high=_scaled(ratio, -below * spread),
+        low=_scaled(ratio, -half),
+        high=_scaled(ratio, half),
         units=count,
     )
 
@@ -141,10 +142,10 @@ def _spread(sums: np.ndarray, units: int) -> np.ndarray:
     return found
 
 
-def _draw(shares: np.ndarray, random: np.random.Generator, confidence: float) -> tuple[float, float]:
-    """Return the two quantiles of the studentised logarithm of the ratio over the draws.
+def _draw(shares: np.ndarray, random: np.random.Generator, confidence: float) -> float:
+    """Return how many spreads the logarithm of the ratio is away from what is drawn from, in all but a few draws.
 
-    A draw in which a sum or the spread is 0 shows nothing: it counts for both tails.
+    A draw in which a sum or the spread is 0 shows nothing: it counts as infinitely far.
     """
     import numpy as np
 
@@ -168,7 +169,5 @@ def _draw(shares: np.ndarray, random: np.random.Generator, confidence: float) ->
         else:
             found.append(np.where(shown, 0.0, np.nan))
     values = np.concatenate(found)
-    rank = round((draws + 1) * (1 - confidence) / 2)
-    below = np.sort(np.where(np.isnan(values), -np.inf, values))[rank - 1]
-    above = np.sort(np.where(np.isnan(values), np.inf, values))[-rank]
-    return float(below), float(above)
+    far = np.sort(np.where(np.isnan(values), np.inf, np.abs(values)))
+    return float(far[-round((draws + 1) * (1 - confidence))])
