@@ -24,6 +24,7 @@ from stand.repository import PACKAGES, ROOT, declared_distributions, module_name
 LINES = (
     ("cli",),
     ("local",),
+    ("replay",),
     ("batch",),
     ("client", "client_messages"),
     ("sdk", "reads", "recorder", "saved_tables", "secret_access"),

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from rasen.cli import (
+    bisect,
     cancel,
     compare,
     demo,
@@ -21,7 +22,9 @@ from rasen.cli import (
     keys,
     logs,
     notebook,
+    predict,
     register,
+    replay,
     rollout,
     run,
     runs,
@@ -46,7 +49,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, keys, tables, up, demo),
+        *(deployments, rollout, predict, replay, bisect, keys, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
