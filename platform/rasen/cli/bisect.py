@@ -53,7 +53,7 @@ def bisect(
     settings = load_settings()
     given = _read(settings, endpoint, input_, request, from_, to)
     out = console()
-    searcher = bisecting.Searcher(
+    searcher = bisecting.open_searcher(
         settings,
         endpoint,
         given,

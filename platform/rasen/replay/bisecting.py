@@ -96,95 +96,122 @@ def read_request(
     return Input(source=f"request {wanted.request_id}", kind="json", data=body)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What one version said when it was asked.
+
+    Args:
+        answers: One a row; empty when it could not be loaded.
+        skipped: Why it could not be loaded, `""` when it could.
+        loaded: Whether a load was tried.
+    """
+
+    answers: list[Answer] = field(default_factory=list)
+    skipped: str = ""
+    loaded: bool = True
+
+
 class Searcher:
-    """Asks the champions of one endpoint for the same rows, each at most once."""
+    """Asks champions for the same rows, each version at most once, and holds their answers against the first ones."""
 
     def __init__(
         self,
-        settings: Settings,
-        endpoint: str,
-        given: Input,
+        champions: Sequence[Champion],
+        ask: Callable[[Champion], Said],
         *,
-        good: int | None = None,
-        bad: int | None = None,
-        seconds: float = DEFAULT_SECONDS,
         tell: Callable[[Look], None] = lambda _: None,
     ) -> None:
-        """Take the champions from `good` to `bad`; the oldest and the newest by default.
+        """Take the champions from good to bad, in the order in which they came.
 
         Args:
-            settings: Where the endpoint is.
-            endpoint: Its name.
-            given: The rows.
-            good: Ledger record whose champion answers right.
-            bad: Ledger record whose champion does not.
-            seconds: How long each version may take.
+            champions: At least one.
+            ask: Asks one of them.
             tell: Called with each look as soon as there is one.
-
-        Raises:
-            NotFound: There is no such endpoint or record.
-            InvalidInput: Good is not before bad.
         """
-        self._settings = settings
-        self._given = given
-        self._seconds = seconds
-        self._tell = tell
-        self._ledger = Ledger(settings, endpoint)
-        self._known: dict[str, Look] = {}
-        self._loads = 0
-        self._reference: list[Answer] | None = None
+        self.champions = champions
         self.looks: list[Look] = []
-        champions = self._ledger.champions()
-        if not champions:
-            raise NotFound(f"nothing has been live for endpoint {endpoint!r} yet")
-        first = 0 if good is None else self._position(champions, good)
-        last = len(champions) - 1 if bad is None else self._position(champions, bad)
-        if first > last or (first == last and (good is not None or bad is not None)):
-            raise InvalidInput(
-                f"record {champions[first].record.number} (good) and record {champions[last].record.number} (bad) "
-                "leave nothing between them: good must be the earlier champion of two"
-            )
-        self.champions = champions[first : last + 1]
-
-    def _position(self, champions: Sequence[Champion], number: int) -> int:
-        self._ledger.champion(number)  # says what is wrong with it
-        return max(
-            position for position, champion in enumerate(champions) if champion.record.number <= number
-        )
+        self.loads = 0
+        self._ask = ask
+        self._tell = tell
+        self._known: dict[str, Said] = {}
+        self._reference: list[Answer] | None = None
 
     def look(self, position: int) -> Look:
         """Ask one version, unless it has been asked before."""
         champion = self.champions[position]
-        known = self._known.get(champion.version.run)
-        answers, skipped = (known.answers, known.skipped) if known is not None else self._ask(champion)
-        if self._reference is None and not skipped:
-            self._reference = answers
-        verdict = "skipped" if skipped else "good" if self._is_good(answers) else "changed"
-        found = Look(champion=champion, answers=answers, skipped=skipped, loads=self._loads, verdict=verdict)
-        self._known[champion.version.run] = found
+        said = self._known.get(champion.version.run)
+        if said is None:
+            said = self._known[champion.version.run] = self._ask(champion)
+            self.loads += said.loaded
+        if self._reference is None and not said.skipped:
+            self._reference = said.answers
+        verdict = "skipped" if said.skipped else "good" if self._is_good(said.answers) else "changed"
+        found = Look(
+            champion=champion, answers=said.answers, skipped=said.skipped, loads=self.loads, verdict=verdict
+        )
         self.looks.append(found)
         self._tell(found)
         return found
 
-    def _ask(self, champion: Champion) -> tuple[list[Answer], str]:
-        _, [answered] = ask_each(
-            self._settings, self._ledger, [champion.version], self._given, seconds=self._seconds
-        )
-        if answered.loaded:
-            self._loads += 1
-            return answered.answers, ""
-        if isinstance(answered.failure, InvalidInput) and not isinstance(answered.failure, NotFound):
-            return [Answer(problem=f"refused: {answered.failure}")], ""  # a refusal is an answer, too
-        self._loads += isinstance(answered.failure, ModelFailed)  # others were not even tried
-        return [], str(answered.failure)
-
     def _is_good(self, answers: Sequence[Answer]) -> bool:
         return self._reference is not None and same_answers(answers, self._reference)
 
-    @property
-    def loads(self) -> int:
-        """How many versions were loaded so far."""
-        return self._loads
+
+def open_searcher(
+    settings: Settings,
+    endpoint: str,
+    given: Input,
+    *,
+    good: int | None = None,
+    bad: int | None = None,
+    seconds: float = DEFAULT_SECONDS,
+    tell: Callable[[Look], None] = lambda _: None,
+) -> Searcher:
+    """Return what asks the champions of an endpoint from `good` to `bad`; the oldest and the newest by default.
+
+    Args:
+        settings: Where the endpoint is.
+        endpoint: Its name.
+        given: The rows.
+        good: Ledger record whose champion answers right.
+        bad: Ledger record whose champion does not.
+        seconds: How long each version may take.
+        tell: Called with each look as soon as there is one.
+
+    Raises:
+        NotFound: There is no such endpoint or record.
+        InvalidInput: Good is not before bad.
+    """
+    ledger = Ledger(settings, endpoint)
+    champions = ledger.champions()
+    if not champions:
+        raise NotFound(f"nothing has been live for endpoint {endpoint!r} yet")
+    first = 0 if good is None else _position(ledger, champions, good)
+    last = len(champions) - 1 if bad is None else _position(ledger, champions, bad)
+    if first > last or (first == last and len(champions) > 1):
+        raise InvalidInput(
+            f"record {champions[first].record.number} (good) and record {champions[last].record.number} (bad) leave "
+            "nothing between them: good must be the earlier champion of two"
+        )
+
+    def ask(champion: Champion) -> Said:
+        _, [answered] = ask_each(settings, ledger, [champion.version], given, seconds=seconds)
+        failure = answered.failure
+        if answered.loaded:
+            return Said(answers=answered.answers)
+        if isinstance(failure, InvalidInput) and not isinstance(failure, NotFound):
+            return Said(
+                answers=[Answer(problem=f"refused: {failure}")], loaded=False
+            )  # that is an answer, too
+        # Only a model's own failure says that it was tried; what is gone or not trusted is not touched.
+        return Said(skipped=str(failure), loaded=isinstance(failure, ModelFailed))
+
+    return Searcher(champions[first : last + 1], ask, tell=tell)
+
+
+def _position(ledger: Ledger, champions: Sequence[Champion], number: int) -> int:
+    ledger.champion(number)  # says what is wrong with it
+    return max(position for position, champion in enumerate(champions) if champion.record.number <= number)
 
 
 def bisect(searcher: Searcher) -> Bisected:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -139,11 +139,11 @@ class StoreLog:
         if not keys:
             return Found(rows=[], requests=0)
         with tempfile.TemporaryDirectory(prefix="rasen-replay-log-") as folder:
-            paths = []
+            paths: dict[str, str] = {}
             for number, key in enumerate(keys):
                 path = Path(folder) / f"{number}.parquet"
                 path.write_bytes(self._store.read(key))
-                paths.append(str(path))
+                paths[str(path)] = key
             return _select(paths, wanted)
 
     def _may_hold(self, key: str, wanted: Wanted) -> bool:
@@ -170,7 +170,8 @@ ORDER BY "at", "request_id", "replica", "variant", "row"
 """The one query, in DuckDB's words; BigQuery differs in its quotation marks."""
 
 
-def _select(paths: Sequence[str], wanted: Wanted) -> Found:
+def _select(paths: Mapping[str, str], wanted: Wanted) -> Found:
+    """Return the rows in some files; the keys that they were read under are for messages."""
     import duckdb
 
     conditions = ['"at" >= make_timestamptz($first)', '"at" < make_timestamptz($last)']
@@ -196,9 +197,10 @@ def _select(paths: Sequence[str], wanted: Wanted) -> Found:
         with duckdb.connect(config={"threads": 2}) as connection:
             rows = connection.execute(query, parameters).fetchall()
     except duckdb.Error as error:
-        raise PlatformFailed(
-            f"the prediction log cannot be read: {' '.join(str(error).split())[:300]}"
-        ) from error
+        told = str(error).partition("\n\nLINE")[0]
+        for path, key in paths.items():
+            told = told.replace(path, key)
+        raise PlatformFailed(f"the prediction log cannot be read: {told[:300]}") from error
     return as_found(rows)
 
 
