@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
 
 _TIMEOUT_SECONDS = 120.0
+_RETRY_SECONDS = 20.0
 _SHARES = 1_000_000
 
 
 class BigQueryLog:
     """Rows of one table."""
 
-    def __init__(self, client: Client, table: str) -> None:
-        """Read from `table`, which is `dataset.table` or `project.dataset.table`."""
+    def __init__(self, client: Client, table: str, *, retry_seconds: float = _RETRY_SECONDS) -> None:
+        """Read from `table`, which is `dataset.table` or `project.dataset.table`; ask again for so long."""
         self._client = client
+        self._retry_seconds = retry_seconds
         self._table = table if table.count(".") == 2 else f"{client.project}.{table}"
 
     def days(self, endpoint: str) -> list[date]:
@@ -31,7 +33,9 @@ class BigQueryLog:
         Raises:
             StoreUnavailable: BigQuery is down, or refuses access.
         """
-        query = f"SELECT DISTINCT DATE(`at`) FROM `{self._table}` WHERE `endpoint` = @endpoint ORDER BY 1"  # noqa: S608  # the setting names the table, and is checked
+        query = (
+            f"SELECT DISTINCT CAST(`at` AS DATE) FROM `{self._table}` WHERE `endpoint` = @endpoint ORDER BY 1"  # noqa: S608  # the setting names the table, and is checked
+        )
         return [row[0] for row in self._ask(query, {"endpoint": endpoint})]
 
     def read(self, endpoint: str, wanted: Wanted) -> Found:
@@ -64,7 +68,8 @@ class BigQueryLog:
         return as_found(self._ask(query.replace('"', "`"), parameters))
 
     def _ask(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:  # Any: as above
-        from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
+        from google.cloud.bigquery import DEFAULT_RETRY, QueryJobConfig, ScalarQueryParameter
+        from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 
         kinds = {str: "STRING", int: "INT64", datetime: "TIMESTAMP"}
         config = QueryJobConfig(
@@ -73,7 +78,13 @@ class BigQueryLog:
             ]
         )
         with _told_apart(self._table):
-            rows = self._client.query_and_wait(query, job_config=config, wait_timeout=_TIMEOUT_SECONDS)
+            rows = self._client.query_and_wait(
+                query,
+                job_config=config,
+                wait_timeout=_TIMEOUT_SECONDS,
+                retry=DEFAULT_RETRY.with_timeout(self._retry_seconds),
+                job_retry=DEFAULT_JOB_RETRY.with_timeout(self._retry_seconds),
+            )
             return [tuple(row.values()) for row in rows]
 
 

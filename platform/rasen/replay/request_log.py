@@ -158,13 +158,13 @@ SELECTED = """
 WITH chosen AS (
   SELECT {fields} FROM {source}
   WHERE {conditions}
-), requests AS (
-  SELECT "request_id", "at", "replica", "variant", COUNT(*) OVER () AS "requests"
+), picked AS (
+  SELECT "request_id", "at", "replica", "variant", COUNT(*) OVER () AS "total"
   FROM (SELECT DISTINCT "request_id", "at", "replica", "variant" FROM chosen) AS single
   ORDER BY "at" DESC, "request_id", "replica", "variant" LIMIT {limit}
 )
-SELECT {result}, requests."requests"
-FROM chosen JOIN requests USING ("request_id", "at", "replica", "variant")
+SELECT {result}, "total"
+FROM chosen JOIN picked USING ("request_id", "at", "replica", "variant")
 ORDER BY "at", "request_id", "replica", "variant", "row"
 """
 """The one query, in DuckDB's words; BigQuery differs in its quotation marks."""
