@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rasen.deploy import ledger
 from rasen.deploy.assignment import assign, cut, piece_at, point_of
-from rasen.deploy.commands import RolloutCommand, sign_command
+from rasen.deploy.commands import Command, sign_command
 from rasen.deploy.decide import Decider
 from rasen.deploy.rollout import Seen, judge_step
 from rasen.errors import InvalidInput, KeyRefused
@@ -104,10 +104,10 @@ class Stage:
             )
         )
 
-    def command(self, command: Any, *, step_number: int = 2, by: str = "ada", signer: Any = None) -> str:
+    def command(self, command: Any, *, seen: int = 2, by: str = "ada", signer: Any = None) -> str:
         return sign_command(
-            RolloutCommand(endpoint="demand", command=command, step_number=step_number, by=by),
-            signer or self.publisher.control,
+            Command(endpoint="demand", command=command, seen=seen, by=by),
+            signer or self.publisher.operator,
         )
 
 
@@ -414,10 +414,12 @@ def test_a_command_that_comes_twice_or_late_does_nothing(stage: Stage) -> None:
     stage.begin()
     command = stage.command("promote")
     stage.decider.obey(command)
-    with pytest.raises(InvalidInput, match="record 3 began the present step"):
+    with pytest.raises(
+        InvalidInput, match=r"record 3 \(promote by ada: ada decided so\) has changed it since"
+    ):
         stage.decider.obey(command)
-    stage.decider.obey(stage.command("promote", step_number=3))
-    with pytest.raises(InvalidInput, match="nothing is under way"):
+    stage.decider.obey(stage.command("promote", seen=3))
+    with pytest.raises(InvalidInput, match=r"record 4 .* has changed it since"):
         stage.decider.obey(command)
     assert [action for action, _ in stage.story()] == ["deploy", "deploy", "promote", "promote"]
 
@@ -473,7 +475,7 @@ def test_a_challenger_is_judged_by_the_owners_gates(stage: Stage) -> None:
     assert record.state.claims == {"rival": run_of(7)}
     stage.publisher.publish(8, "rival")
     assert [each.action for each in stage.decider.decide("rival")] == ["deploy"]
-    stage.decider.obey(stage.command("promote", step_number=4))
+    stage.decider.obey(stage.command("promote", seen=4))
     state = stage.records()[-1].state
     assert [(each.pipeline, each.role) for each in state.variants] == [("rival", "champion")]
     assert state.pipeline == "demand"

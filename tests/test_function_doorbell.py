@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rasen.deploy.commands import RolloutCommand, sign_command
+from rasen.deploy.commands import Command, sign_command
+from rasen.deploy.dead_letters import DeadLetters
 from rasen.deploy.decide import Decider
 from rasen.deploy.doorbell import Doorbell, open_doorbell, send_reload_hint
 from rasen.errors import KeyRefused, StoreUnavailable
-from rasen.events import OBJECT_FINALIZED, ROLLOUT_COMMANDED, SCHEDULER_EXECUTED
+from rasen.events import ENDPOINT_COMMANDED, OBJECT_FINALIZED, SCHEDULER_EXECUTED
 from rasen.local.processes import free_port
 from rasen.settings import load_settings
 from rasen.store import MemoryStore, Stat
@@ -20,7 +21,7 @@ from stand.manifests import Publisher, run_of
 
 TICK = {"type": SCHEDULER_EXECUTED}
 FINALIZED = {"type": OBJECT_FINALIZED}
-COMMANDED = {"type": ROLLOUT_COMMANDED}
+COMMANDED = {"type": ENDPOINT_COMMANDED, "id": "1"}
 
 
 class Gate(MemoryStore):
@@ -56,7 +57,7 @@ class Bell:
             environment="dev",
             scratch_dir=path / "scratch",
         )
-        self.doorbell = Doorbell(decider, send_hint=self._hint)
+        self.doorbell = Doorbell(decider, DeadLetters(self.store), send_hint=self._hint)
 
     def _hint(self) -> None:
         self.hints += 1
@@ -93,17 +94,16 @@ def test_a_signed_command_is_obeyed_once_and_others_are_rejected(bell: Bell) -> 
     bell.publisher.publish(1)
     bell.publisher.publish(2, release=release)
     bell.doorbell.answer(TICK, None)
-    command = RolloutCommand(endpoint="demand", command="abort", step_number=2, by="ada")
-    data = {"command": sign_command(command, bell.publisher.control)}
+    command = Command(endpoint="demand", command="abort", seen=2, by="ada")
+    data = {"command": sign_command(command, bell.publisher.operator)}
     outcome = bell.doorbell.answer(COMMANDED, data)
     assert ([record.action for record in outcome.records], bell.hints) == (["abort"], 2)
-    again = bell.doorbell.answer(COMMANDED, data)
+    again = bell.doorbell.answer(COMMANDED | {"id": "2"}, data)
     assert again.kind == "rejected"
-    assert (
-        "'ada' asked to abort the step of 'demand' that record 2 began; nothing is under way" in again.reason
-    )
+    assert "'ada' asked to abort 'demand' as of record 2, but record 3 (abort by ada" in again.reason
+    assert bell.doorbell.answer(COMMANDED, data).kind == "nothing_new"  # the same event came twice
     for wrong in ({"command": "abort"}, {"command": 1}, {}, None, {"command": "x" * 20_000}):
-        assert bell.doorbell.answer(COMMANDED, wrong).kind == "rejected"
+        assert bell.doorbell.answer(COMMANDED | {"id": "3"}, wrong).kind == "rejected"
     assert bell.hints == 2
 
 

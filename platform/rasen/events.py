@@ -19,7 +19,7 @@ from rasen.errors import InvalidInput
 
 OBJECT_FINALIZED = "google.cloud.storage.object.v1.finalized"
 SCHEDULER_EXECUTED = "google.cloud.scheduler.job.v1.executed"
-ROLLOUT_COMMANDED = "io.rasen.rollout.commanded.v1"
+ENDPOINT_COMMANDED = "io.rasen.endpoint.commanded.v1"
 
 _BUCKET_SOURCE = "//storage.googleapis.com/projects/_/buckets/"
 _COMMAND_MAX_LENGTH = 10_000
@@ -68,8 +68,8 @@ class Tick:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RolloutCommanded:
-    """Somebody decided about a rollout; the text is signed."""
+class EndpointCommanded:
+    """Somebody decided about an endpoint; the text is signed."""
 
     text: str
 
@@ -115,19 +115,19 @@ def scheduler_tick(*, job: str, at: datetime) -> CloudEvent:
     )
 
 
-def rollout_commanded(text: str, *, at: datetime) -> CloudEvent:
+def endpoint_commanded(text: str, *, at: datetime) -> CloudEvent:
     """Return the event that carries a signed command. The same command gives the same id."""
     return CloudEvent(
         id=hashlib.sha256(text.encode()).hexdigest()[:16],
         source="//rasen/commands",
-        type=ROLLOUT_COMMANDED,
+        type=ENDPOINT_COMMANDED,
         subject=None,
         time=at,
         data={"command": text},
     )
 
 
-def read_event(attributes: Mapping[str, object], data: object) -> ObjectFinalized | Tick | RolloutCommanded:
+def read_event(attributes: Mapping[str, object], data: object) -> ObjectFinalized | Tick | EndpointCommanded:
     """Return what an event says, in either content mode.
 
     Args:
@@ -143,16 +143,16 @@ def read_event(attributes: Mapping[str, object], data: object) -> ObjectFinalize
         return Tick()
     if kind == OBJECT_FINALIZED:
         return ObjectFinalized(name=_object_name(attributes.get("subject"), data))
-    if kind == ROLLOUT_COMMANDED:
+    if kind == ENDPOINT_COMMANDED:
         text = data.get("command") if isinstance(data, Mapping) else None
         if not isinstance(text, str) or len(text) > _COMMAND_MAX_LENGTH:
             raise InvalidInput(
                 f"the event's command {_shown(text)} is not a text of at most {_COMMAND_MAX_LENGTH}"
             )
-        return RolloutCommanded(text=text)
+        return EndpointCommanded(text=text)
     raise InvalidInput(
         f"event type {_shown(kind)} is not one that this function answers: {OBJECT_FINALIZED!r}, "
-        f"{SCHEDULER_EXECUTED!r}, {ROLLOUT_COMMANDED!r}"
+        f"{SCHEDULER_EXECUTED!r}, {ENDPOINT_COMMANDED!r}"
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -19,38 +19,28 @@ from rasen.errors import NotebookError, ParameterError, PipelineError
 from rasen.notebook import Notebook, check_runnable, parse_notebook
 from rasen.parameter_conversion import Clock
 from rasen.parameters import Parameter, convert, notebook_parameters
-from rasen.pipeline_deploy import (
-    AB,
-    AbortOn,
-    Bandit,
-    Canary,
-    Deploy,
-    Fallback,
-    Log,
-    Shadow,
-)
-from rasen.pipeline_gates import GATES
+from rasen.pipeline_gates_contract import NotebookGate
 from rasen.pipeline_graph import find_cycle
-from rasen.pipeline_schema import Pipeline, Resources, Sample, Step, Table
-from rasen.pipeline_values import OWN_PROBLEMS
+from rasen.pipeline_problems import Location, Problem, explain, refusal, refuse
+from rasen.pipeline_schema import Pipeline
 from rasen.strict_yaml import Document, YamlProblem, parse_yaml
 from rasen.suggestion import suggest
 
 PIPELINE_FILE = "pipeline.yaml"
 SCHEMA_FILE = Path(__file__).with_name("pipeline.schema.json")
 
-_Location: TypeAlias = tuple[str | int, ...]
 # Any instant does: it only shows whether `@scheduled-180d` is well written and fits the parameter.
 _SOME_CLOCK = Clock(scheduled_at=datetime(2013, 7, 1, tzinfo=UTC), timezone=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineFolder:
-    """A checked pipeline with its notebooks and their parameters, by step."""
+    """A checked pipeline with its notebooks and their parameters, by step, and the notebooks of its gates, by path."""
 
     pipeline: Pipeline
     notebooks: Mapping[str, Notebook]
     parameters: Mapping[str, tuple[Parameter, ...]]
+    gate_notebooks: Mapping[str, Notebook]
 
 
 class Files(Protocol):
@@ -88,7 +78,7 @@ def load_pipeline(folder: Path) -> Pipeline:
 
     Raises:
         PipelineError: There is no `pipeline.yaml`, or something in it is wrong.
-        NotebookError: A step's notebook cannot be run as a step.
+        NotebookError: The notebook of a step or a gate cannot be run as one.
     """
     return check_folder(FilesOnDisk(folder), source=f"{folder.name}/{PIPELINE_FILE}").pipeline
 
@@ -112,7 +102,7 @@ def check_folder(files: Files, *, source: str = PIPELINE_FILE) -> PipelineFolder
 
     Raises:
         PipelineError: There is no `pipeline.yaml`, or something in it is wrong.
-        NotebookError: A step's notebook cannot be run as a step.
+        NotebookError: The notebook of a step or a gate cannot be run as one.
     """
     data = files.read(PIPELINE_FILE)
     if data is None:
@@ -127,10 +117,12 @@ def check_folder(files: Files, *, source: str = PIPELINE_FILE) -> PipelineFolder
         line = data.count(b"\n", 0, error.start) + 1
         raise PipelineError(f"{source}, line {line}: byte {data[error.start]:#04x} is not UTF-8") from None
     document, pipeline = _parse(text, source)
-    notebooks = _read_notebooks(pipeline, document, files, source)
+    notebooks, gate_notebooks = _read_notebooks(pipeline, document, files, source)
     parameters = {step: notebook_parameters(notebook) for step, notebook in notebooks.items()}
-    _refuse(source, document, _check_parameters(pipeline, parameters))
-    return PipelineFolder(pipeline=pipeline, notebooks=notebooks, parameters=parameters)
+    refuse(source, document, _check_parameters(pipeline, parameters, gate_notebooks))
+    return PipelineFolder(
+        pipeline=pipeline, notebooks=notebooks, parameters=parameters, gate_notebooks=gate_notebooks
+    )
 
 
 def parse_pipeline(text: str, *, source: str = PIPELINE_FILE) -> Pipeline:
@@ -153,41 +145,6 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Problem:
-    """What is wrong with the value at `location`; `place`, if given, is named instead of it."""
-
-    location: _Location
-    message: str
-    place: _Location | None = None
-
-
-def _refuse(source: str, document: Document, problems: Iterable[_Problem]) -> None:
-    """Raise one error with all problems, if there are any."""
-    found = list(problems)
-    if found:
-        raise _refusal(source, document, found)
-
-
-def _refusal(source: str, document: Document, problems: Iterable[_Problem]) -> PipelineError:
-    """Return one error with all problems, in the order of their lines."""
-    lines: set[tuple[int, str, str]] = set()
-    for problem in problems:
-        place = problem.location if problem.place is None else problem.place
-        lines.add((document.line_of(problem.location), _dotted(place), problem.message))
-    return PipelineError(
-        "\n".join(
-            f"{source}, line {line}: {f'{place}: ' if place else ''}{said}"
-            for line, place, said in sorted(lines)
-        )
-    )
-
-
-def _dotted(location: _Location) -> str:
-    text = "".join(f"[{element}]" if isinstance(element, int) else f".{element}" for element in location)
-    return text.removeprefix(".")
-
-
 def _parse(text: str, source: str) -> tuple[Document, Pipeline]:
     try:
         document = parse_yaml(text)
@@ -199,180 +156,148 @@ def _parse(text: str, source: str) -> tuple[Document, Pipeline]:
     try:
         pipeline = Pipeline.model_validate(document.data)
     except ValidationError as error:
-        raise _refusal(source, document, _explain(error, document.data)) from None
-    _refuse(source, document, _check_graph(pipeline))
+        raise refusal(source, document, explain(error, document.data)) from None
+    refuse(source, document, [*_check_graph(pipeline), *_check_gates(pipeline)])
     return document, pipeline
 
 
-def _explain(error: ValidationError, data: Any) -> Iterator[_Problem]:  # Any: the document
-    for each in error.errors(include_url=False):
-        location, value = _locate(each["loc"], data)
-        parent, last = each["loc"][:-1], str(each["loc"][-1]) if each["loc"] else ""
-        place = None
-        match each["type"]:
-            case "extra_forbidden":
-                message = _model_at(parent).refuse_key(last, value)
-                place = location[:-1]
-            case "missing":
-                message = (
-                    f"`{last}` is missing: {_model_at(parent).model_fields[last].description or 'required'}"
-                )
-            case "union_tag_not_found":
-                message = "`kind` is missing: baseline or threshold"
-            case "too_short" if value:
-                continue  # pydantic counts only the items that were right
-            case "too_short":
-                message = "is empty; leave it out, or fill it"
-            case kind if kind in _WANTED:
-                message = f"must be {_WANTED[kind]}, not {value!r:.60}"
-            case kind:
-                message = each["msg"] if kind in OWN_PROBLEMS else f"{each['msg']}, not {value!r:.60}"
-        yield _Problem(location=location, message=message, place=place)
-
-
-_WANTED = {
-    "string_type": "a text",
-    "float_type": "a number",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-
-
-def _locate(location: tuple[int | str, ...], data: Any) -> tuple[_Location, Any]:  # Any: the document
-    """Return the part of a pydantic location that is in the document (unions add their tag), and its value."""
-    path: list[str | int] = []
-    for element in location:
-        match data:
-            case dict() if element in data:
-                data = data[element]
-            case list() if isinstance(element, int) and element < len(data):
-                data = data[element]
-            case _:
-                continue
-        path.append(element)
-    return tuple(path), data
-
-
-def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models' common base is private
-    match location:
-        case ("steps", _, "resources"):
-            return Resources
-        case ("steps", _):
-            return Step
-        case ("sample",):
-            return Sample
-        case ("deploy",):
-            return Deploy
-        case ("deploy", "rollout", *_, "abort_on"):
-            return AbortOn
-        case ("deploy", "rollout", str(kind)):
-            return _ROLLOUTS[kind]
-        case ("deploy", "fallback"):
-            return Fallback
-        case ("deploy", "log"):
-            return Log
-        case ("tables", _):
-            return Table
-        case (*_, "gates", int(), str(kind)):
-            return GATES[kind]
-        case _:
-            return Pipeline
-
-
-_ROLLOUTS: Mapping[str, type[Any]] = {  # Any: as above
-    "canary": Canary,
-    "ab": AB,
-    "shadow": Shadow,
-    "bandit": Bandit,
-}
-
-
-def _check_graph(pipeline: Pipeline) -> Iterator[_Problem]:
+def _check_graph(pipeline: Pipeline) -> Iterator[Problem]:
     broken = False
     for name, step in pipeline.steps.items():
         for index, need in enumerate(step.needs):
-            location: _Location = ("steps", name, "needs", index)
+            location: Location = ("steps", name, "needs", index)
             if need not in pipeline.steps:
                 broken = True
                 others = [other for other in pipeline.steps if other != name]
-                yield _Problem(
+                yield Problem(
                     location=location, message=f"there is no step {need!r}: {suggest(need, others)}"
                 )
             elif need in step.needs[:index]:
-                yield _Problem(location=location, message=f"{need!r} is named twice")
+                yield Problem(location=location, message=f"{need!r} is named twice")
     if not broken and (cycle := find_cycle(pipeline)):
-        yield _Problem(
+        yield Problem(
             location=("steps", cycle[0], "needs"),
             message=f"the steps need one another in a circle: {' needs '.join(cycle)}; remove one of these needs",
         )
     for name, table in pipeline.tables.items():
         if table.step not in pipeline.steps:
-            yield _Problem(
+            yield Problem(
                 location=("tables", name, "step"),
                 message=f"there is no step {table.step!r}: {suggest(table.step, pipeline.steps)}",
             )
 
 
-def _read_notebooks(pipeline: Pipeline, document: Document, files: Files, source: str) -> dict[str, Notebook]:
-    notebooks: dict[str, Notebook] = {}
-    missing: list[_Problem] = []
+def _check_gates(pipeline: Pipeline) -> Iterator[Problem]:
+    """Check that gates of one notebook agree on how it is run: it is run once for all of them."""
+    before: dict[str, NotebookGate] = {}
+    for index, gate in _notebook_gates(pipeline):
+        other = before.setdefault(gate.notebook, gate)
+        for key in ("parameters", "timeout"):
+            if getattr(gate, key) != getattr(other, key):
+                yield Problem(
+                    location=("deploy", "gates", index, key if key in gate.model_fields_set else "notebook"),
+                    message=(
+                        f"{gate.notebook!r} is run once for all gates, and another one before this has other "
+                        f"`{key}`; give both the same, or this one a notebook of its own"
+                    ),
+                )
+
+
+def _read_notebooks(
+    pipeline: Pipeline, document: Document, files: Files, source: str
+) -> tuple[dict[str, Notebook], dict[str, Notebook]]:
+    """Return the notebooks of the steps, by step, and those of the gates, by path."""
+    steps: dict[str, Notebook] = {}
+    gates: dict[str, Notebook] = {}
+    problems: list[Problem] = []
     unusable: list[str] = []
-    for name, step in pipeline.steps.items():
-        location: _Location = ("steps", name, "notebook")
-        data = files.read(step.notebook)
+
+    def read(path: str, location: Location, owner: str) -> Notebook | None:
+        data = files.read(path)
         if data is None:
             there = [
                 path for path in files.paths() if path.endswith(".ipynb") and ".ipynb_checkpoints" not in path
             ]
-            missing.append(
-                _Problem(
-                    location=location,
-                    message=f"there is no file {step.notebook!r} in the folder: {suggest(step.notebook, there)}",
-                )
-            )
-            continue
+            message = f"there is no file {path!r} in the folder: {suggest(path, there)}"
+            problems.append(Problem(location=location, message=message))
+            return None
         try:
-            notebook = parse_notebook(data, name=step.notebook)
+            notebook = parse_notebook(data, name=path)
             check_runnable(notebook)
             notebook_parameters(notebook)
         except NotebookError as error:
-            unusable.append(f"{source}, line {document.line_of(location)}: step {name!r}: {error}")
-            continue
-        notebooks[name] = notebook
-    _refuse(source, document, missing)
+            unusable.append(f"{source}, line {document.line_of(location)}: {owner}: {error}")
+            return None
+        return notebook
+
+    for name, step in pipeline.steps.items():
+        if notebook := read(step.notebook, ("steps", name, "notebook"), f"step {name!r}"):
+            steps[name] = notebook
+    for index, gate in _notebook_gates(pipeline):
+        location: Location = ("deploy", "gates", index, "notebook")
+        if owner := next(
+            (name for name, step in pipeline.steps.items() if step.notebook == gate.notebook), None
+        ):
+            message = (
+                f"{gate.notebook!r} is the notebook of step {owner!r}; a gate runs a notebook of its own, once with "
+                "the candidate and once with the live version"
+            )
+            problems.append(Problem(location=location, message=message))
+        elif notebook := gates.get(gate.notebook) or read(gate.notebook, location, f"gate {gate.label!r}"):
+            gates[gate.notebook] = notebook
+    refuse(source, document, problems)
     if unusable:
         raise NotebookError("\n".join(unusable))
-    return notebooks
+    return steps, gates
+
+
+def _notebook_gates(pipeline: Pipeline) -> Iterator[tuple[int, NotebookGate]]:
+    """Yield the gates that run a notebook, with their positions."""
+    for index, gate in enumerate(pipeline.deploy.gates or ()):
+        if isinstance(gate, NotebookGate):
+            yield index, gate
 
 
 def _check_parameters(
-    pipeline: Pipeline, parameters: Mapping[str, tuple[Parameter, ...]]
-) -> Iterator[_Problem]:
+    pipeline: Pipeline,
+    parameters: Mapping[str, tuple[Parameter, ...]],
+    gate_notebooks: Mapping[str, Notebook],
+) -> Iterator[Problem]:
     """Check each value in `pipeline.yaml` against the notebooks that it reaches."""
-    yield from _check_values(("parameters",), pipeline.parameters, parameters)
+    steps = {f"step {name!r}": each for name, each in parameters.items()}
+    yield from _check_values(("parameters",), pipeline.parameters, steps)
     for name, step in pipeline.steps.items():
-        yield from _check_values(("steps", name, "parameters"), step.parameters, {name: parameters[name]})
+        own = {f"step {name!r}": parameters[name]}
+        yield from _check_values(
+            ("steps", name, "parameters"), step.parameters, own, where="the step's notebook"
+        )
     if pipeline.sample is not None:
-        yield from _check_values(("sample", "parameters"), pipeline.sample.parameters, parameters)
+        yield from _check_values(("sample", "parameters"), pipeline.sample.parameters, steps)
+    for index, gate in _notebook_gates(pipeline):
+        own = {f"gate {gate.label!r}": notebook_parameters(gate_notebooks[gate.notebook])}
+        location: Location = ("deploy", "gates", index, "parameters")
+        yield from _check_values(location, gate.parameters, own, where="the gate's notebook")
 
 
 def _check_values(
-    location: _Location, values: Mapping[str, object], parameters: Mapping[str, tuple[Parameter, ...]]
-) -> Iterator[_Problem]:
+    location: Location,
+    values: Mapping[str, object],
+    parameters: Mapping[str, tuple[Parameter, ...]],
+    *,
+    where: str | None = None,
+) -> Iterator[Problem]:
     known = {parameter.name for each in parameters.values() for parameter in each}
     for name, value in values.items():
         if name not in known:
-            where = "the step's notebook" if len(parameters) == 1 else "any notebook"
-            yield _Problem(
+            notebooks = where or ("the step's notebook" if len(parameters) == 1 else "any notebook")
+            yield Problem(
                 location=(*location, name),
-                message=f"no parameter of {where} has this name: {suggest(name, known)}",
+                message=f"no parameter of {notebooks} has this name: {suggest(name, known)}",
             )
-        for step, each in parameters.items():
+        for owner, each in parameters.items():
             for parameter in each:
                 if parameter.name == name:
                     try:
                         convert(parameter, value, clock=_SOME_CLOCK)
                     except ParameterError as error:
-                        yield _Problem(location=(*location, name), message=f"step {step!r}: {error}")
+                        yield Problem(location=(*location, name), message=f"{owner}: {error}")

@@ -193,6 +193,10 @@ class Deploy(Keys):
         min_length=1,
         description="what a model must pass; if absent, it must beat each profile_<metric> that it logged",
     )
+    major: Annotated[int, Field(strict=True, ge=1)] = Field(
+        default=1,
+        description="the contract's major version; raised when clients of the live version would break",
+    )
     rollout: Rollout | None = Field(
         default=None, description="how a version that passed takes over; at once if absent"
     )

@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from rasen.metric_directions import DIRECTIONS, Direction
-from rasen.pipeline_keys import Keys
+from rasen.pipeline_gate_keys import ComparingGate, GateKeys, MetricGate
+from rasen.pipeline_gates_contract import (
+    ApprovalGate,
+    DataGate,
+    LatencyGate,
+    NotebookGate,
+    ProfileGate,
+    SchemaGate,
+    SizeGate,
+)
+from rasen.pipeline_gates_statistical import ChampionGate, HistoryGate, SliceGate
 from rasen.pipeline_values import Margin, MetricName, Number
 from rasen.suggestion import suggest
 
 
-class BaselineGate(Keys):
+class BaselineGate(ComparingGate):
     """The model must be better than another number that the same run logged, usually its profile's."""
 
-    not_built: ClassVar[tuple[str, ...]] = ("by", "over", "test", "within", "worst")
-
     kind: Literal["baseline"]
-    metric: MetricName = Field(description="name of a logged metric")
     better_than: MetricName = Field(
         description="name of the logged metric that it must beat, such as profile_rmse"
-    )
-    direction: Direction | None = Field(
-        default=None, description="which way is better; known for rmse mae log_loss brier accuracy auc"
     )
     margin: Margin = Field(
         default=0.0, description="by how much it must be better, as a fraction or in percent"
     )
 
-    @property
-    def better(self) -> Direction:
-        """Which way is better."""
-        direction = self.direction or DIRECTIONS.get(self.metric)
-        assert direction is not None  # held by _direction_is_known
-        return direction
-
     @model_validator(mode="after")
-    def _direction_is_known(self) -> Self:
-        known = DIRECTIONS.get(self.metric)
-        if self.direction is None and known is None:
-            raise PydanticCustomError(
-                "direction",
-                "which way metric {metric} is better is not known; add `direction: minimize` or `direction: maximize`",
-                {"metric": repr(self.metric)},
-            )
-        if known is not None and self.direction not in {None, known}:
-            raise PydanticCustomError(
-                "direction",
-                "metric {metric} is better when it is {known}d; remove `direction: {direction}`",
-                {"metric": repr(self.metric), "known": known, "direction": str(self.direction)},
-            )
+    def _compares_two(self) -> Self:
         if self.metric == self.better_than:
             raise PydanticCustomError(
                 "metric", "`metric` and `better_than` are both {metric}", {"metric": repr(self.metric)}
@@ -60,13 +43,10 @@ class BaselineGate(Keys):
         return self
 
 
-class ThresholdGate(Keys):
+class ThresholdGate(MetricGate):
     """A logged number must lie within fixed limits."""
 
-    not_built: ClassVar[tuple[str, ...]] = ("by", "over", "test", "within", "worst")
-
     kind: Literal["threshold"]
-    metric: MetricName = Field(description="name of a logged metric")
     min: Number | None = Field(default=None, description="the smallest value that passes")
     max: Number | None = Field(default=None, description="the largest value that passes")
 
@@ -83,19 +63,62 @@ class ThresholdGate(Keys):
         return self
 
 
-GATES: Mapping[str, type[Keys]] = {"baseline": BaselineGate, "threshold": ThresholdGate}
+TABLE_GATES: Mapping[str, type[GateKeys]] = {"baseline": BaselineGate, "threshold": ThresholdGate}
+"""The model of each kind that judges logged numbers alone."""
+
+GATES: Mapping[str, type[GateKeys]] = {
+    **TABLE_GATES,
+    "champion": ChampionGate,
+    "history": HistoryGate,
+    "slice": SliceGate,
+    "profile": ProfileGate,
+    "schema": SchemaGate,
+    "data": DataGate,
+    "latency": LatencyGate,
+    "size": SizeGate,
+    "notebook": NotebookGate,
+    "approval": ApprovalGate,
+}
 """The model of each kind."""
 
 
 def _check_gate_kind(value: Any) -> Any:  # Any: whatever the YAML holds; the union checks the rest
-    kind = value.get("kind") if isinstance(value, Mapping) else None
-    if isinstance(kind, str) and kind not in GATES:
-        problem = f"unknown gate kind {kind[:60]!r}: {suggest(kind, GATES)}"
-        raise PydanticCustomError("gate", "{problem}", {"problem": problem})
-    return value
+    return _check_kind(value, GATES)
 
 
-DeclaredGate: TypeAlias = BaselineGate | ThresholdGate
+def _check_table_gate_kind(value: Any) -> Any:  # Any: as above
+    return _check_kind(value, TABLE_GATES)
+
+
+def _check_kind(value: Any, kinds: Mapping[str, type[GateKeys]]) -> Any:  # Any: as above
+    if not isinstance(value, Mapping):
+        return value
+    kind = value.get("kind")
+    if isinstance(kind, str) and kind in kinds:
+        return value
+    if kind is None:
+        problem = f"`kind` is missing: {', '.join(kinds)}"
+    elif isinstance(kind, str) and kind in GATES:
+        problem = f"a gate of kind {kind!r} judges a model; a table's are {' and '.join(kinds)}"
+    else:
+        problem = f"unknown gate kind {str(kind)[:60]!r}: {suggest(str(kind), kinds)}"
+    raise PydanticCustomError("gate", "{problem}", {"problem": problem})
+
+
+DeclaredGate: TypeAlias = (
+    BaselineGate
+    | ThresholdGate
+    | ChampionGate
+    | HistoryGate
+    | SliceGate
+    | ProfileGate
+    | SchemaGate
+    | DataGate
+    | LatencyGate
+    | SizeGate
+    | NotebookGate
+    | ApprovalGate
+)
 """Any gate of a model, as declared."""
 
 Gate: TypeAlias = Annotated[
@@ -103,6 +126,7 @@ Gate: TypeAlias = Annotated[
 ]
 
 TableGate: TypeAlias = Annotated[
-    Annotated[BaselineGate | ThresholdGate, Field(discriminator="kind")], BeforeValidator(_check_gate_kind)
+    Annotated[BaselineGate | ThresholdGate, Field(discriminator="kind")],
+    BeforeValidator(_check_table_gate_kind),
 ]
 """A gate of a published table: it judges logged numbers alone."""

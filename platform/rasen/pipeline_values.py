@@ -14,8 +14,10 @@ from rasen.tracking.ids import NAME_PATTERN
 OWN_PROBLEMS = frozenset(
     {
         "challengers",
+        "confidence",
         "direction",
         "duration",
+        "factor",
         "fallback",
         "gate",
         "latency",
@@ -26,9 +28,12 @@ OWN_PROBLEMS = frozenset(
         "metric",
         "name",
         "path",
+        "reference",
         "rollout",
         "share",
+        "sigma",
         "steps",
+        "test",
         "verdict",
     }
 )
@@ -39,6 +44,8 @@ _DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LATENCY = re.compile(r"([1-9][0-9]{0,5})(ms|s)")
 _MEMORY = re.compile(r"([1-9][0-9]{0,5})(Mi|Gi|Ti)")
 _MEMORY_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_SIGMA = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?) ?sigma")
+_FACTOR = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)x")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)%")
 
 
@@ -170,6 +177,30 @@ def _read_share(value: object) -> object:
     return float(share)
 
 
+def _read_sigma(value: object) -> object:
+    match = _SIGMA.fullmatch(value) if isinstance(value, str) else None
+    sigmas = float(match[1]) if match is not None else value
+    if isinstance(sigmas, bool) or not isinstance(sigmas, int | float) or not 1 <= sigmas <= 6:
+        raise PydanticCustomError(
+            "sigma",
+            "{text} is no width of a band; write 1 to 6 standard deviations, such as 3 sigma",
+            {"text": repr(value)[:40]},
+        )
+    return float(sigmas)
+
+
+def _read_factor(value: object) -> object:
+    match = _FACTOR.fullmatch(value) if isinstance(value, str) else None
+    factor = float(match[1]) if match is not None else value
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor < 1000:
+        raise PydanticCustomError(
+            "factor",
+            "{text} is no factor; write how many times, at least once: 1.5x",
+            {"text": repr(value)[:40]},
+        )
+    return float(factor)
+
+
 Name = Annotated[
     str,
     Field(strict=True),
@@ -219,6 +250,30 @@ Share = Annotated[
             "anyOf": [
                 {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 {"type": "string", "pattern": f"^{_PERCENT.pattern}$"},
+            ],
+        }
+    ),
+]
+Sigmas = Annotated[
+    float,
+    BeforeValidator(_read_sigma),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 1, "maximum": 6},
+                {"type": "string", "pattern": f"^{_SIGMA.pattern}$", "examples": ["3 sigma"]},
+            ],
+        }
+    ),
+]
+Factor = Annotated[
+    float,
+    BeforeValidator(_read_factor),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 1, "exclusiveMaximum": 1000},
+                {"type": "string", "pattern": f"^{_FACTOR.pattern}$", "examples": ["1.5x"]},
             ],
         }
     ),

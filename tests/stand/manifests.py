@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from rasen.store import Store
 from rasen.tracking.ids import run_id
-from rasen.tracking.keys import QUALIFY_STEP, current_key, manifest_key, release_key, start_key
+from rasen.tracking.keys import QUALIFY_STEP, current_key, manifest_key, release_key, start_key, step_prefix
 from rasen.tracking.manifest import write_manifest
-from rasen.tracking.records import Manifest, PublishedModel, Qualification, Start, Verdict
+from rasen.tracking.records import FileRecord, Manifest, PublishedModel, Qualification, Start, Verdict
 from rasen.tracking.signature import PublicKey, Role, Signer, TrustStore, write_signed
 from stand.published import Trap, release_of, write_file, write_step
 
@@ -48,6 +48,7 @@ class KeptKey:
             public_key=self.public,
             environments=list(environments),
             state=state,
+            kept_in="kms",
         )
 
 
@@ -61,10 +62,15 @@ class Publisher:
     registrar: Signer = field(default_factory=lambda: KeptKey(Role.REGISTRAR))
     control: Signer = field(default_factory=lambda: KeptKey(Role.CONTROL))
     decider: Signer = field(default_factory=lambda: KeptKey(Role.DECIDER))
+    operator: Signer = field(default_factory=lambda: KeptKey(Role.OPERATOR))
     strangers: tuple[PublicKey, ...] = ()
 
     def trust(self) -> TrustStore:
-        ours = [key for key in (self.registrar, self.control, self.decider) if isinstance(key, KeptKey)]
+        ours = [
+            key
+            for key in (self.registrar, self.control, self.decider, self.operator)
+            if isinstance(key, KeptKey)
+        ]
         return TrustStore(keys=[*(key.trusted(self.environment) for key in ours), *self.strangers])
 
     def register(
@@ -123,6 +129,11 @@ class Publisher:
         verdict: Verdict = Verdict.SUCCEEDED,
         without: Sequence[str] = (),
         schema: Mapping[str, object] | None = None,
+        major: int = 1,
+        champion: str | None = None,
+        evaluation: Mapping[str, Sequence[float]] | None = None,
+        request: str | None = None,
+        qualifies: str | None = None,
         signer: Signer | None = None,
     ) -> str:
         """Publish the pipeline's run number `number` and return its id.
@@ -139,6 +150,11 @@ class Publisher:
             verdict: How `_qualify` ended.
             without: Names of model files, or `_qualify`, that the manifest leaves out.
             schema: What the model takes and gives.
+            major: The contract's major version.
+            champion: The version that `_qualify` compared it with.
+            evaluation: The columns of the held-out rows that it wrote.
+            request: Id of the request that the run answers, instead of its number.
+            qualifies: The version that the run qualifies anew.
             signer: Who signs the manifest instead of control.
         """
         run = run_of(number)
@@ -149,8 +165,9 @@ class Publisher:
             origin=origin,
             environment=self.environment,
             nonce=f"nonce{number}",
-            trigger=f"request:{number}",
+            trigger=f"request:{request or number}",
             deploy=deploy,
+            qualifies=qualifies,
             image="sha256:0",
         )
         self.store.write(start_key(pipeline, run), start.to_bytes())
@@ -163,7 +180,14 @@ class Publisher:
         steps = {"train": write_step(self.store, pipeline, run, "train", metrics, Verdict.SUCCEEDED)}
         if model:
             steps[QUALIFY_STEP] = write_step(
-                self.store, pipeline, run, QUALIFY_STEP, qualified or {}, verdict
+                self.store,
+                pipeline,
+                run,
+                QUALIFY_STEP,
+                qualified or {},
+                verdict,
+                files=self._write_evaluation(pipeline, run, evaluation),
+                qualification={"champion": champion and {"run": champion, "evaluated": True, "reason": ""}},
             )
         manifest = Manifest(
             start_sha256=hashlib.sha256(start.to_bytes()).hexdigest(),
@@ -178,7 +202,8 @@ class Publisher:
             model=PublishedModel(
                 files={name: file for name, file in files.items() if name not in without},
                 schema_=dict(schema or {}),
-                qualification=Qualification(row_wise=True),
+                major=major,
+                qualification=Qualification(row_wise=True, champion=champion),
             )
             if model
             else None,
@@ -186,6 +211,18 @@ class Publisher:
         )
         write_manifest(self.store, manifest, signer or self.control)
         return run
+
+    def _write_evaluation(
+        self, pipeline: str, run: str, columns: Mapping[str, Sequence[float]] | None
+    ) -> list[FileRecord]:
+        if columns is None:
+            return []
+        import pandas as pd
+
+        data = pd.DataFrame(columns).to_parquet(index=False)
+        key = step_prefix(pipeline, run, QUALIFY_STEP, 1) + "evaluation.parquet"
+        self.store.write(key, data, if_generation=0)
+        return [FileRecord(key=key, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))]
 
     def manifest_key(self, number: int, pipeline: str = "demand") -> str:
         return manifest_key(pipeline, run_of(number))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ def write_step(
     step: str,
     metrics: Mapping[str, float],
     verdict: Verdict = Verdict.SUCCEEDED,
+    *,
+    files: Sequence[FileRecord] = (),
+    qualification: Mapping[str, Any] | None = None,
 ) -> PublishedStep:
     """Write the result of a step."""
     result = StepResult(
@@ -64,6 +67,8 @@ def write_step(
         verdict=verdict,
         seconds=1.0,
         metrics=[Metric(name=name, value=value) for name, value in metrics.items()],
+        files=list(files),
+        qualification=None if qualification is None else dict(qualification),
     )
     data = result.to_bytes()
     store.write(result_key(pipeline, run, step, 1), data, if_generation=0)

@@ -20,7 +20,7 @@ from rasen.batch.start import read_start, step_parameters
 from rasen.errors import InvalidInput, RasenError
 from rasen.metric_directions import Direction
 from rasen.model.metrics import direction
-from rasen.pipeline_gates import BaselineGate
+from rasen.pipeline_gate_keys import ComparingGate
 from rasen.release import Release
 from rasen.settings import Settings
 from rasen.store import Store, open_store
@@ -241,7 +241,7 @@ class _Side:
         return {
             gate.metric: gate.direction
             for gate in gates or ()
-            if isinstance(gate, BaselineGate) and gate.direction is not None
+            if isinstance(gate, ComparingGate) and gate.direction is not None
         }
 
     def step_side(self, step: str) -> StepSide | None:

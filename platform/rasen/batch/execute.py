@@ -25,7 +25,7 @@ from rasen.batch.start import explain_request, file_request, read_start, start_r
 from rasen.errors import InvalidInput, NotFound
 from rasen.parameter_explanation import Explained
 from rasen.parameters import parse_assignments
-from rasen.release import WORKSPACE_PREFIX, Release, current_release, read_release, register_workspace
+from rasen.release import Release, current_release, read_release, register_workspace
 from rasen.settings import Settings
 from rasen.store import Store, open_store
 from rasen.tracking.keys import step_prefix
@@ -63,8 +63,8 @@ class Executed:
         if end is None:
             published = self.finished.manifest
             if published is not None and published.model is not None:
-                if published.release.startswith(WORKSPACE_PREFIX):
-                    yield "published a model; a run of a working copy is not deployed"
+                if not read_start(self.store, self.pipeline, self.run).start.deploy:
+                    yield "published a model; the run was started without deployment"
                 else:
                     yield "published a model; `rasen deployments` shows what was decided about it"
             return

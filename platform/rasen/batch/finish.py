@@ -183,7 +183,9 @@ def _publish(
             for step, attempt in attempts.items()
             if attempt is not None
         },
-        model=_published_model(model, attempts) if model is not None else None,
+        model=_published_model(model, attempts, major=release.spec.deploy.major)
+        if model is not None
+        else None,
         tables=_published_tables(release, attempts),
         files=files,
         published_at=datetime.now(tz=UTC),
@@ -207,7 +209,9 @@ def _check_files(store: Store, files: Iterable[FileRecord]) -> None:
             )
 
 
-def _published_model(model: ModelRecord, attempts: dict[str, Attempt | None]) -> PublishedModel:
+def _published_model(
+    model: ModelRecord, attempts: dict[str, Attempt | None], *, major: int
+) -> PublishedModel:
     attempt = attempts[QUALIFY_STEP]
     found = (attempt.result.qualification or {}) if attempt is not None and attempt.result is not None else {}
     written = attempt.result.files if attempt is not None and attempt.result is not None else []
@@ -217,6 +221,7 @@ def _published_model(model: ModelRecord, attempts: dict[str, Attempt | None]) ->
     return PublishedModel(
         files=model.files | ({"onnx": graph} if graph is not None and "onnx" in engines else {}),
         schema_=model.schema_,
+        major=major,
         target=model.target,
         time=model.time,
         slices=model.slices,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rasen.batch.work import Ending, Work
 from rasen.batch.zygote_client import start_module
 from rasen.errors import PlatformFailed
+from rasen.model.pickle_globals import list_globals
 from rasen.settings import child_environment
 from rasen.tracking.records import ErrorRecord, ModelRecord, Verdict
 
@@ -25,6 +27,7 @@ def qualify(work: Work) -> Ending:
         path = inputs / Path(file.key).name
         work.store.download(file.key, path, sha256=file.sha256)
         described["files"][name] = {"path": path.name, "sha256": file.sha256}
+    imported = list_globals((inputs / Path(model.files["model"].key).name).read_bytes())
     described["metrics"] = [
         metric.model_dump(mode="json")
         for step in work.release.spec.steps
@@ -51,6 +54,8 @@ def qualify(work: Work) -> Ending:
     # The process writes down what it is about to do, so a model that ends it leaves the reason behind.
     found = staging / "qualification.json"
     qualification = json.loads(found.read_bytes()) if found.is_file() else None
+    if qualification is not None:
+        qualification["pickle_globals"] = asdict(imported)
     passed = qualification is not None and qualification["passed"] is True
     if code == 0 and passed:
         return Ending(verdict=Verdict.SUCCEEDED, qualification=qualification)

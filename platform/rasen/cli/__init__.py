@@ -17,9 +17,13 @@ from rasen.cli import (
     bisect,
     cancel,
     compare,
+    dead_letters,
+    decisions,
     demo,
     deployments,
+    history,
     keys,
+    live,
     logs,
     notebook,
     predict,
@@ -30,6 +34,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    trust,
     up,
 )
 from rasen.errors import PlatformFailed, RasenError
@@ -49,7 +54,8 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, predict, replay, bisect, keys, tables, up, demo),
+        *(deployments, rollout, dead_letters, keys, trust, tables, up, demo, live, history, decisions),
+        *(predict, replay, bisect),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

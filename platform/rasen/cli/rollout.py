@@ -93,27 +93,19 @@ def _newest(settings: Settings, endpoint: str, *, number: int | None = None) -> 
 
 
 def _decide(settings: Settings, record: LedgerRecord, decision: Decision) -> LedgerRecord:
-    from rasen.deploy.commands import RolloutCommand, send_command
-    from rasen.errors import InvalidInput, PlatformFailed
+    from rasen.deploy.commands import Command, give_command
+    from rasen.errors import InvalidInput
 
-    rollout = record.state.rollout
-    if rollout is None:
+    if record.state.rollout is None:
         raise InvalidInput(f"nothing is under way for endpoint {record.endpoint!r}, so nothing to {decision}")
-    command = RolloutCommand(
-        endpoint=record.endpoint, command=decision, step_number=rollout.step_number, by=getpass.getuser()
+    return give_command(
+        settings,
+        Command(endpoint=record.endpoint, command=decision, seen=record.number, by=getpass.getuser()),
     )
-    send_command(settings, command)
-    newest = _newest(settings, record.endpoint)
-    after = newest.state.rollout
-    if after is not None and (after.salt, after.step_number) == (rollout.salt, rollout.step_number):
-        raise PlatformFailed(
-            f"the deploy function did not {decision} the rollout of {record.endpoint!r}; its log says why: "
-            f"{str(settings.logs_dir / 'function.log')!r}"
-        )
-    return newest
 
 
 def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
+    from rasen.cli.live import waiting_lines
     from rasen.deploy.replicas import Replicas, observe
     from rasen.deploy.rollout import describe_step, judge_step, percent
     from rasen.store import open_store
@@ -134,6 +126,8 @@ def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
                 "number": record.number,
                 "variants": state.variants,
                 "rollout": rollout,
+                "held": state.held,
+                "frozen": state.frozen,
                 "seen": seen,
                 "next": judgement,
             }
@@ -155,6 +149,8 @@ def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
             f"  {each.role:<10} {percent(each.weight):>7}  {each.run}  {_describe_counts(mine)}",
             soft_wrap=True,
         )
+    for line in waiting_lines(record.endpoint, state.held, state.frozen):
+        out.print(line, soft_wrap=True)
     if rollout is None or judgement is None:
         out.print("  nothing is under way")
         return

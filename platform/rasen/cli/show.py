@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -94,6 +95,8 @@ def _show_step(out: Console, settings: Settings, details: RunDetails, step: Step
     metrics = {metric.name: metric.value for metric in step.result.metrics if not metric.slice}
     if metrics:
         out.print("  " + show_metrics(metrics, most=20))
+    if step.result.qualification and (imported := step.result.qualification.get("pickle_globals")):
+        out.print(f"  unpickling imports {escape(_names(imported))}", soft_wrap=True)
     if len(step.attempts) <= 1 and step.result.error is not None:
         out.print(_error(step.result), soft_wrap=True)
     run = step.reused_from or details.run
@@ -102,6 +105,14 @@ def _show_step(out: Console, settings: Settings, details: RunDetails, step: Step
     for file in step.result.files:
         name = escape(file.key.removeprefix(prefix))
         out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
+
+
+def _names(imported: Mapping[str, Any]) -> str:  # Any: JSON of rasen.model.pickle_globals
+    """Return what a model's pickle names: information, which tells nothing of whether it may be loaded."""
+    names, most = list(imported["names"]), 12
+    rest = [f"{len(names) - most} more"] if len(names) > most else []
+    rest += [] if imported["complete"] else ["more that was not read"]
+    return ", ".join([*names[:most], *rest]) or "nothing"
 
 
 def _cost(result: StepResult | None) -> str:

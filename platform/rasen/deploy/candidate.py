@@ -20,7 +20,6 @@ from rasen.tracking.manifest import VerifiedManifest, verify_manifest
 from rasen.tracking.records import (
     FileRecord,
     Manifest,
-    Metric,
     PublishedModel,
     Start,
     StepResult,
@@ -128,8 +127,8 @@ def _read_start(store: Store, manifest: Manifest) -> Start:
 
 def check_contents(
     store: Store, candidate: Candidate, *, environment: str, scratch_dir: Path
-) -> list[Metric]:
-    """Check everything that a candidate names and return its metrics, the later and the more trusted ones last.
+) -> dict[str, StepResult]:
+    """Check everything that a candidate names and return the results of its steps, the more trusted ones last.
 
     What `_qualify` measured by running the model comes after what the notebooks logged about it.
 
@@ -150,9 +149,18 @@ def check_contents(
         _check_file(store, file, pipeline=candidate.pipeline, scratch_dir=scratch_dir)
     if QUALIFY_STEP not in manifest.steps:
         raise ModelFailed("the model was never run before publication: the manifest has no step '_qualify'")
+    return read_results(store, manifest)
+
+
+def read_results(store: Store, manifest: Manifest) -> dict[str, StepResult]:
+    """Return the results of a published run's steps, that of `_qualify` last.
+
+    Raises:
+        TrustError, ObjectNotFound, UnreadableRecord: One is not what was signed for.
+        ModelFailed: A step did not succeed.
+    """
     steps = sorted(manifest.steps, key=lambda step: step == QUALIFY_STEP)
-    results = [_read_result(store, manifest, step) for step in steps]
-    return [metric for result in results for metric in result.metrics]
+    return {step: _read_result(store, manifest, step) for step in steps}
 
 
 def _check_file(store: Store, file: FileRecord, *, pipeline: str, scratch_dir: Path) -> None:

@@ -117,6 +117,7 @@ class PastVersion:
         at: The instant that its run was for.
         metrics: Of all rows.
         verdicts: Of its gates.
+        taken_back: A rollback or an abort ended its time, and it does not answer now.
     """
 
     run: str
@@ -125,6 +126,7 @@ class PastVersion:
     at: datetime
     metrics: Mapping[str, float]
     verdicts: Sequence[GateVerdict] = ()
+    taken_back: bool = False
 
     @property
     def went_live(self) -> bool:
@@ -148,6 +150,7 @@ class Evidence:
         champion: The version that is live now, `None` before the first.
         champion_problem: Why the live version cannot be looked at, `""` when it can, or there is none.
         qualification: What `_qualify` found.
+        endpoint: Where it would go live, `""` where that is not known.
         past: Earlier versions of the same pipeline at this endpoint, newest first.
         read_evaluation: Reads the held-out rows; raises `Unmeasured` when there are none.
     """
@@ -160,6 +163,7 @@ class Evidence:
     champion_problem: str = ""
     # Any: JSON of rasen.model.qualification
     qualification: Mapping[str, Any] = field(default_factory=dict)
+    endpoint: str = ""
     past: Sequence[PastVersion] = ()
     read_evaluation: Callable[[], Evaluation] = _no_evaluation
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rasen.deploy import ledger
 from rasen.errors import TrustError
@@ -27,6 +28,7 @@ class Head:
 
     number: int = 0
     state: EndpointState = field(default_factory=EndpointState)
+    decided_at: datetime | None = None
 
 
 class Heads:
@@ -69,12 +71,12 @@ class Heads:
             record = ledger.read_record(
                 self._store, self._trust, endpoint, number, environment=self._environment
             )
-            self._learn(endpoint, Head(number=number, state=record.state))
+            self._learn(endpoint, _head_of(record))
         return self._known.get(endpoint, known)
 
     def wrote(self, record: LedgerRecord) -> None:
         """Take in a record that this process has just created."""
-        self._learn(record.endpoint, Head(number=record.number, state=record.state))
+        self._learn(record.endpoint, _head_of(record))
         ledger.write_heads(self._store, {record.endpoint: record.number})
         if self._hints is not None:
             self._hints[record.endpoint] = record.number
@@ -102,3 +104,7 @@ class Heads:
         before = self._known.get(endpoint, Head()).state.challengers
         self.invited |= set(head.state.challengers) - set(before)
         self._known[endpoint] = head
+
+
+def _head_of(record: LedgerRecord) -> Head:
+    return Head(number=record.number, state=record.state, decided_at=record.decided_at)

@@ -19,6 +19,8 @@ from rasen.tracking.ledger_records import RolloutState
 from rasen.tracking.records import UnreadableRecord
 from rasen.tracking.replica_report import ReplicaReport
 
+_REFUSED_SECONDS = 30.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -78,7 +80,7 @@ def observe(reports: Iterable[Reported], endpoint: str, rollout: RolloutState, *
             continue
         name = reported.report.replica
         for number, reason in found.refused.items():
-            if number.isdecimal() and int(number) >= rollout.salt:
+            if _at_least(number, rollout.salt):
                 refusals[name] = reason
         current = found.revision is not None and found.revision >= rollout.step_number
         if current and rollout.run in found.left_out:
@@ -101,3 +103,36 @@ def observe(reports: Iterable[Reported], endpoint: str, rollout: RolloutState, *
         replicas=replicas,
         refusals=refusals,
     )
+
+
+def cannot_be_served(reports: Iterable[Reported], endpoint: str, *, since: int, since_at: datetime) -> str:
+    """Return why no replica serves what an endpoint's ledger wants, `""` as long as one does or may yet.
+
+    A refusal may have a passing reason, such as a busy machine; replicas try again. So it counts when every replica
+    that knows of the endpoint has gone on refusing for a while.
+
+    Args:
+        reports: The newest report of each replica.
+        endpoint: Whose.
+        since: The ledger record that began the present variants.
+        since_at: When the store got it.
+    """
+    reasons: dict[str, str] = {}
+    for reported in reports:
+        found = reported.report.endpoints.get(endpoint)
+        if found is None or reported.updated_at <= since_at:
+            continue  # of a replica that is gone, or has not looked since
+        refused = [reason for number, reason in found.refused.items() if _at_least(number, since)]
+        serves = found.revision is not None and found.revision >= since
+        if serves or not refused or (reported.updated_at - since_at).total_seconds() < _REFUSED_SECONDS:
+            return ""
+        reasons[reported.report.replica] = refused[-1]
+    if not reasons:
+        return ""
+    replica, reason = min(reasons.items())
+    count = "the only replica" if len(reasons) == 1 else f"all {len(reasons)} replicas"
+    return f"{count} cannot serve it: {replica!r} says: {reason}"
+
+
+def _at_least(number: str, least: int) -> bool:
+    return number.isdecimal() and int(number) >= least

@@ -6,7 +6,8 @@ did not write the notebook. NumPy only: the function and the qualification impor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rasen.errors import InvalidInput
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 PROFILE_PREFIX = "profile_"
+_TEXT = "OSTU"  # kinds of arrays that hold classes as text
 
 
 def direction(name: str) -> Direction | None:
@@ -45,44 +47,72 @@ def compute(name: str, target: np.ndarray, prediction: np.ndarray) -> float:
 
 def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
     """Return the root of the mean squared error."""
-    import numpy as np
-
-    return float(np.sqrt(np.mean((_numbers("rmse", prediction) - _numbers("rmse", target)) ** 2)))
+    return math.sqrt(_mean(squared_errors(target, prediction)))
 
 
 def mae(target: np.ndarray, prediction: np.ndarray) -> float:
     """Return the mean absolute error."""
-    import numpy as np
-
-    return float(np.mean(np.abs(_numbers("mae", prediction) - _numbers("mae", target))))
+    return _mean(absolute_errors(target, prediction))
 
 
 def log_loss(target: np.ndarray, prediction: np.ndarray) -> float:
     """Return the mean negative log-likelihood of the classes 0 and 1, probabilities kept off 0 and 1 by one epsilon."""
+    return _mean(log_losses(target, prediction))
+
+
+def brier(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the mean squared distance of the probability from what happened."""
+    return _mean(brier_losses(target, prediction))
+
+
+def accuracy(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Return the share of rows whose class was predicted; a probability stands for the class 1 from 0.5 on."""
+    return _mean(misses(target, prediction) == 0)
+
+
+def squared_errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the squared error of each row."""
+    errors: np.ndarray = (_numbers("rmse", prediction) - _numbers("rmse", target)) ** 2
+    return errors
+
+
+def absolute_errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the absolute error of each row."""
+    import numpy as np
+
+    errors: np.ndarray = np.abs(_numbers("mae", prediction) - _numbers("mae", target))
+    return errors
+
+
+def log_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the negative log-likelihood of each row."""
     import numpy as np
 
     happened, probability = _classes("log_loss", target), _probabilities("log_loss", prediction)
     epsilon = np.finfo("float64").eps
     clipped = np.clip(probability, epsilon, 1 - epsilon)
-    return float(-np.mean(np.where(happened == 1, np.log(clipped), np.log1p(-clipped))))
+    losses: np.ndarray = np.where(happened == 1, -np.log(clipped), -np.log1p(-clipped))
+    return losses
 
 
-def brier(target: np.ndarray, prediction: np.ndarray) -> float:
-    """Return the mean squared distance of the probability from what happened."""
-    import numpy as np
+def brier_losses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return the squared distance of each row's probability from what happened."""
+    losses: np.ndarray = (_probabilities("brier", prediction) - _classes("brier", target)) ** 2
+    return losses
 
-    return float(np.mean((_probabilities("brier", prediction) - _classes("brier", target)) ** 2))
 
-
-def accuracy(target: np.ndarray, prediction: np.ndarray) -> float:
-    """Return the share of rows whose class was predicted; a probability stands for the class 1 from 0.5 on."""
+def misses(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return 1.0 for each row whose class was not predicted, 0.0 for the others."""
     import numpy as np
 
     if prediction.dtype.kind == "f" and not np.array_equal(prediction, np.rint(prediction)):
-        return float(np.mean((_probabilities("accuracy", prediction) >= 0.5) == _classes("accuracy", target)))
-    if (prediction.dtype.kind == "O") != (target.dtype.kind == "O"):
+        missed = (_probabilities("accuracy", prediction) >= 0.5) != _classes("accuracy", target)
+    elif (prediction.dtype.kind in _TEXT) != (target.dtype.kind in _TEXT):
         raise InvalidInput("accuracy compares classes of one kind; one of target and prediction is text")
-    return float(np.mean(prediction == target))
+    else:
+        missed = prediction != target
+    losses: np.ndarray = missed.astype("float64")
+    return losses
 
 
 def auc(target: np.ndarray, prediction: np.ndarray) -> float:
@@ -101,6 +131,10 @@ def auc(target: np.ndarray, prediction: np.ndarray) -> float:
     mean_ranks = np.cumsum(counts) - (counts - 1) / 2
     ranks = mean_ranks[group]
     return float((ranks[happened == 1].sum() - positive * (positive + 1) / 2) / (positive * negative))
+
+
+def _mean(losses: np.ndarray) -> float:
+    return float(losses.mean())
 
 
 def _numbers(name: str, values: np.ndarray) -> np.ndarray:
@@ -133,3 +167,12 @@ _FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": accuracy,
     "auc": auc,
 }
+
+LOSSES: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "rmse": squared_errors,
+    "mae": absolute_errors,
+    "log_loss": log_losses,
+    "brier": brier_losses,
+    "accuracy": misses,
+}
+"""What each row adds to the metrics that are the mean of a loss: `rmse` is the mean's root, `accuracy` is 1 less it."""

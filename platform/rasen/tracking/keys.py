@@ -7,10 +7,16 @@ from datetime import date
 HEADS_KEY = "endpoints/heads.json"
 QUALIFY_STEP = "_qualify"
 CANCEL_PREFIX = "cancel-"  # of requests that ask for the end of a run, which follows
+QUALIFY_REQUEST_PREFIX = (
+    "qualify-"  # of requests for another qualification of the version that follows from the rest
+)
 LIVE_SWEEP_KEY = "live/swept.json"
 ACCESS_PREFIX = "access/"
 DEAD_LETTERS_PREFIX = "dead_letters/"
 ACCESS_HINT_KEY = "access/changed"
+RESIGNED_PREFIX = "resigned/"
+SIGNED_PREFIXES = ("access/", "dead_letters/", "endpoints/", "manifests/", "releases/", RESIGNED_PREFIX)
+"""Where signed objects lie, among others that are not signed."""
 
 
 def release_key(pipeline: str, release: str) -> str:
@@ -91,6 +97,11 @@ def deployment_key(endpoint: str, number: int) -> str:
 def dead_letter_key(letter: str) -> str:
     """An event that nobody can answer, kept by the decider for people to look at and to replay."""
     return f"{DEAD_LETTERS_PREFIX}{letter}.json"
+
+
+def resigning_key(key_id: str, digest: str) -> str:
+    """Signed record of what was signed again because its key is not trusted any more."""
+    return f"{RESIGNED_PREFIX}{key_id}/{digest}.json"
 
 
 def tombstone_key(pipeline: str, run: str) -> str:

@@ -153,16 +153,17 @@ Action = Literal["deploy", "hold", "unhold", "refuse", "promote", "abort", "roll
 class LedgerRecord(Record):
     """One numbered decision about an endpoint; it carries the whole state that follows from it.
 
-    `metrics` are those of all rows of the run that was judged, so that later versions can be compared with the ledger
-    alone. `previous` is the record whose variants answered before this one, 0 for none. `event` is the id of the event
-    that was being answered, `""` when nobody rang. `decided_at` never goes back along a ledger, whatever the clocks of
-    the machines that decide.
+    `pipeline` is the run's, `None` in records of before it was written. `metrics` are those of all rows of the run that
+    was judged, so that later versions can be compared with the ledger alone. `previous` is the record whose variants
+    answered before this one, 0 for none. `event` is the id of the event that was being answered, `""` when nobody
+    rang. `decided_at` never goes back along a ledger, whatever the clocks of the machines that decide.
     """
 
     endpoint: str
     number: int
     action: Action
     run: str | None
+    pipeline: str | None = None
     actor: str
     reason: str
     verdicts: list[GateVerdict] = Field(default_factory=list)

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rasen.deploy.gates import baseline, threshold
+from rasen.deploy.gates import (
+    approval,
+    baseline,
+    champion,
+    data,
+    history,
+    latency,
+    notebook,
+    profile,
+    schema,
+    size,
+    threshold,
+)
+from rasen.deploy.gates import slice as slice_gate  # `slice` is a builtin
 from rasen.deploy.gates.measured import Unmeasured
 from rasen.metric_directions import DIRECTIONS
 from rasen.pipeline_gates import BaselineGate, DeclaredGate
@@ -39,6 +52,16 @@ class Judge(Protocol):
 _KINDS: dict[str, Judge] = {
     "baseline": baseline.judge,
     "threshold": threshold.judge,
+    "champion": champion.judge,
+    "history": history.judge,
+    "slice": slice_gate.judge,
+    "profile": profile.judge,
+    "schema": schema.judge,
+    "data": data.judge,
+    "latency": latency.judge,
+    "size": size.judge,
+    "notebook": notebook.judge,
+    "approval": approval.judge,
 }
 
 
@@ -66,8 +89,7 @@ def default_gates(metrics: Sequence[Metric]) -> list[DeclaredGate]:
 
 
 def _judge_one(gate: DeclaredGate, evidence: Evidence) -> GateVerdict:
-    name = f"{gate.kind} {gate.metric}"
     try:
-        return _KINDS[gate.kind](name, gate, evidence)
+        return _KINDS[gate.kind](gate.label, gate, evidence)
     except Unmeasured as problem:
-        return GateVerdict(gate=name, answer="fail", outcome=problem.outcome, reason=str(problem))
+        return GateVerdict(gate=gate.label, answer="fail", outcome=problem.outcome, reason=str(problem))
