@@ -25,7 +25,7 @@ from stand.unpicklers import find_unpicklers
 LINES = (
     ("cli",),
     ("local",),
-    ("replay",),
+    ("retention", "notify", "replay"),
     ("batch",),
     ("client", "client_messages"),
     ("sdk", "reads", "recorder", "saved_tables", "secret_access"),

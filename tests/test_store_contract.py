@@ -22,6 +22,7 @@ from rasen.errors import (
     InvalidInput,
     ObjectNotFound,
     PreconditionFailed,
+    RasenError,
 )
 from rasen.store import DirectoryStore, MemoryStore, Patience, PatientStore, Store
 
@@ -110,6 +111,38 @@ def test_children_are_the_next_names(store: Store) -> None:
         store.write(key, b"")
     assert store.children("runs/") == ["a", "b", "c.json"]
     assert store.children("nothing/") == []
+
+
+def test_what_was_deleted_is_nobodys_child(store: Store) -> None:
+    for key in ("runs/b/1/x/y", "runs/b/2", "runs/c"):
+        store.write(key, b"")
+    store.delete("runs/b/1/x/y")
+    assert store.children("runs/b/") == ["2"]
+    store.delete("runs/b/2")
+    assert store.children("runs/") == ["c"]
+    store.write("runs/b/1/x", b"again", if_generation=0)
+    assert store.read("runs/b/1/x") == b"again"
+
+
+def test_writers_and_deleters_of_one_folder_do_not_disturb_one_another(store: Store) -> None:
+    wrong: list[Exception] = []
+
+    def come_and_go(name: int) -> None:
+        try:
+            for _ in range(60):
+                store.write(f"live/run/deep/{name}", b"x", if_generation=0)
+                assert store.read(f"live/run/deep/{name}") == b"x"
+                store.delete(f"live/run/deep/{name}")
+        except (AssertionError, RasenError, OSError) as error:  # what a thread raises is seen by nobody else
+            wrong.append(error)
+
+    threads = [threading.Thread(target=come_and_go, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert store.children("live/") == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from rasen.pipeline_deploy import (
     Deploy,
     Fallback,
     Log,
+    Qualification,
     Shadow,
 )
 from rasen.pipeline_gates import GATES
@@ -151,6 +152,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Fallback
         case ("deploy", "log"):
             return Log
+        case ("deploy", "qualification"):
+            return Qualification
         case ("tables", _):
             return Table
         case (*_, "gates", int(), str(kind)):

@@ -241,6 +241,18 @@ class Settings(BaseSettings):
         default=60.0, ge=0, description="seconds for which a store or a KMS that is down is asked again"
     )
 
+    keep_days: int = Field(
+        default=7,
+        ge=1,
+        description="days for which every run is kept, by the store's clock; then `rasen gc` asks why",
+    )
+    keep_states: int = Field(
+        default=20, ge=1, description="how many of an endpoint's last sets of versions are kept to go back to"
+    )
+    keep_predictions_days: int = Field(
+        default=0, ge=0, description="days for which the prediction log is kept; 0 keeps all of it"
+    )
+
     @field_validator("vertex_health_route", "vertex_predict_route")
     @classmethod
     def _check_route(cls, value: str) -> str:
@@ -313,6 +325,11 @@ class Settings(BaseSettings):
     def scratch_dir(self) -> Path:
         """Working folders of running steps; gone when a step ends."""
         return self.home / "scratch"
+
+    @property
+    def recorded_dir(self) -> Path:
+        """Tables that an earlier run read, by step; only in the home of a run that is executed again."""
+        return self.home / "recorded"
 
     @property
     def logs_dir(self) -> Path:

@@ -7,7 +7,7 @@ from the ledger, as a small store of copies that the SDK verifies with the same 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rasen.batch.start import read_start
@@ -16,6 +16,7 @@ from rasen.errors import NotFound, RasenError
 from rasen.settings import Settings
 from rasen.store import DirectoryStore, Store
 from rasen.tracking.keys import HEADS_KEY, deployment_key, manifest_key
+from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Manifest, StepResult
 from rasen.tracking.results import read_published_result
@@ -38,7 +39,8 @@ def newest_release_run(
 ) -> Manifest | None:
     """Return the manifest of the newest run (before `before`) that ran a release for deployment, or `None`.
 
-    Runs of a working copy and trial runs do not count: their parameters are whatever somebody tried.
+    Runs of a working copy and trial runs do not count: their parameters are whatever somebody tried. Nor do runs that
+    only qualified a model anew: they have read nothing, and are newer than what they took it from.
     """
     runs = [name.removesuffix(".json") for name in store.children(f"manifests/{pipeline}/")]
     for run in [run for run in reversed(runs) if before is None or run < before][:_RUNS_LOOKED_AT]:
@@ -47,7 +49,9 @@ def newest_release_run(
             start = read_start(store, pipeline, run)
         except RasenError:
             continue  # what cannot be verified is no yardstick
-        if start.sha256 == manifest.start_sha256 and start.start.origin == "release" and start.start.deploy:
+        began = start.start
+        real = began.origin == "release" and began.deploy and began.qualifies is None
+        if real and start.sha256 == manifest.start_sha256:
             return manifest
     return None
 
@@ -83,18 +87,25 @@ def fetch_models(
                 "scores with it"
             )
         heads[endpoint] = record.number
-        key = deployment_key(endpoint, record.number)
-        copies.write(key, store.read(key))
-        for variant in record.state.variants:
-            key = manifest_key(variant.pipeline, variant.run)
-            copies.write(key, store.read(key))
-            manifest = read_manifest(
-                store, trust, variant.pipeline, variant.run, environment=environment
-            ).manifest
-            if manifest.model is not None:
-                for file in manifest.model.files.values():
-                    store.download(file.key, folder / file.key, sha256=file.sha256)
+        copy_live(store, trust, record, copies, environment=environment)
     copies.write(HEADS_KEY, json.dumps(heads).encode())
+
+
+def copy_live(
+    store: Store, trust: TrustStore, record: LedgerRecord, copies: DirectoryStore, *, environment: str
+) -> None:
+    """Copy a ledger record and the versions that it names, each verified, into another store."""
+    key = deployment_key(record.endpoint, record.number)
+    copies.write(key, store.read(key))
+    for variant in record.state.variants:
+        key = manifest_key(variant.pipeline, variant.run)
+        copies.write(key, store.read(key))
+        manifest = read_manifest(
+            store, trust, variant.pipeline, variant.run, environment=environment
+        ).manifest
+        if manifest.model is not None:
+            for file in manifest.model.files.values():
+                store.download(file.key, copies.root / file.key, sha256=file.sha256)
 
 
 def write_context(
@@ -106,8 +117,22 @@ def write_context(
     step: str,
     parameters: dict[str, object],
     folder: Path,
+    judged: Mapping[str, object] | None = None,
+    recorded: Path | None = None,
 ) -> None:
-    """Write the context file that tells the SDK in the kernel which run this is and where its folders are."""
+    """Write the context file that tells the SDK in the kernel which run this is and where its folders are.
+
+    Args:
+        path: The file.
+        settings: Where everything lies.
+        run: The run's id.
+        pipeline: The pipeline's name.
+        step: The step's name.
+        parameters: What the notebook is given.
+        folder: Where `inputs/` and `staging/` lie.
+        judged: For a gate notebook: the endpoint, and the schema and files of the version that stands for it.
+        recorded: The reads that answer queries instead of the warehouse.
+    """
     context = {
         "format": 1,
         "run": run,
@@ -118,5 +143,7 @@ def write_context(
         "inputs": str(folder / "inputs"),
         "staging": str(folder / "staging"),
         "warehouse": str(settings.warehouse_dir),
+        "judged": judged,
+        "recorded": None if recorded is None else str(recorded),
     }
     path.write_text(json.dumps(context), encoding="utf-8")

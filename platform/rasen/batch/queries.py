@@ -16,9 +16,11 @@ from rasen.store import Store, open_store
 from rasen.tracking.index import Index, Rebuilt
 from rasen.tracking.index_rows import DeploymentRow, RunRow
 from rasen.tracking.keys import QUALIFY_STEP, run_prefix
+from rasen.tracking.pins import read_pins
 from rasen.tracking.records import LiveStep, Start, StepResult, Verdict
 from rasen.tracking.results import Attempt, counted_attempt, read_attempts
 from rasen.tracking.signature import load_trust
+from rasen.tracking.tombstones import describe_burial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,10 @@ class StepDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class RunDetails:
-    """Everything that is known of a run."""
+    """Everything that is known of a run.
+
+    `kept_for` says who wants it kept, and `burial` that it was removed or is going to be.
+    """
 
     run: str
     start: Start
@@ -58,6 +63,8 @@ class RunDetails:
     seconds: float | None
     steps: tuple[StepDetails, ...]
     decisions: tuple[DeploymentRow, ...]
+    kept_for: tuple[str, ...] = ()
+    burial: str = ""
 
 
 def open_index(settings: Settings) -> Index:
@@ -123,6 +130,7 @@ def describe_run(settings: Settings, beginning: str) -> RunDetails:
                 parameters=parameters.get(name, {}),
             )
         )
+    pins = read_pins(store, load_trust(settings), row.pipeline, row.run, environment=settings.environment)
     return RunDetails(
         run=row.run,
         start=start,
@@ -131,6 +139,8 @@ def describe_run(settings: Settings, beginning: str) -> RunDetails:
         seconds=row.seconds,
         steps=tuple(steps),
         decisions=tuple(index.deployments(run=row.run, pipeline=row.pipeline, limit=None)),
+        kept_for=tuple(pins.reasons),
+        burial=describe_burial(store, row.pipeline, row.run),
     )
 
 

@@ -20,6 +20,7 @@ from rasen.suggestion import suggest
 from rasen.tracking.ids import instant_of
 from rasen.tracking.records import Start, Verdict
 from rasen.tracking.results import counted_attempt
+from rasen.tracking.tombstones import refuse_removed
 from rasen.versions import environment_digest
 
 
@@ -45,10 +46,12 @@ def start_resumed(
         deploy: Whether the model may go live; as in the resumed run by default.
 
     Raises:
-        InvalidInput: There is nothing to resume, a result that is needed is not there, or the run was resumed before
-            and in another way.
+        InvalidInput: There is nothing to resume, a result that is needed is not there or is going to be removed, or
+            the run was resumed before and in another way.
     """
     run = resumed.run
+    for needed in {run, *resumed.reuses.values()}:
+        refuse_removed(store, resumed.pipeline, needed)
     if release.pipeline != resumed.pipeline:
         raise InvalidInput(
             f"run {run!r} is one of pipeline {resumed.pipeline!r}, the release is one of {release.pipeline!r}"

@@ -11,8 +11,8 @@ import random
 import selectors
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from rasen.batch.cancellation import is_cancel_requested
@@ -82,16 +82,7 @@ def run_to_end(
     done = read_finished(settings, store, start.pipeline, start.run)
     if done is not None:
         return done
-    with ExitStack() as stack:
-        wish = stack.enter_context(StopWish())
-
-        def wait(holder: str) -> None:
-            if holder:
-                observe(RunWarned(step=None, message=f"{holder} works on this run; waiting for it"))
-            if wish.count:
-                raise Stopped(Verdict.CANCELLED)
-
-        stack.enter_context(work_on(settings, start.pipeline, start.run, on_wait=wait))
+    with _at_work(settings, start, observe) as wish:
         done = read_finished(settings, store, start.pipeline, start.run)
         if done is not None:
             return done
@@ -104,6 +95,44 @@ def run_to_end(
     publish_tables(settings, store, start.pipeline)
     sweep_live(store)
     return finished
+
+
+def run_steps(
+    settings: Settings,
+    store: Store,
+    release: Release,
+    start: Start,
+    observe: Observer,
+    *,
+    jobs: int | None = None,
+) -> bool:
+    """Bring every step of a started run to its end on this machine and leave it there: nothing is published.
+
+    Returns:
+        Whether the run was told to stop.
+    """
+    with _at_work(settings, start, observe) as wish:
+        runner = _Runner(settings, store, release, start, observe, wish, LocalExecutor(settings))
+        try:
+            return runner.run(jobs or machine_cpus())
+        finally:
+            runner.close()
+
+
+@contextmanager
+def _at_work(settings: Settings, start: Start, observe: Observer) -> Iterator[StopWish]:
+    """Hold the run, and hear wishes to stop; whoever holds it already is waited for."""
+    with ExitStack() as stack:
+        wish = stack.enter_context(StopWish())
+
+        def wait(holder: str) -> None:
+            if holder:
+                observe(RunWarned(step=None, message=f"{holder} works on this run; waiting for it"))
+            if wish.count:
+                raise Stopped(Verdict.CANCELLED)
+
+        stack.enter_context(work_on(settings, start.pipeline, start.run, on_wait=wait))
+        yield wish
 
 
 @dataclass(kw_only=True)

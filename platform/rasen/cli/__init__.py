@@ -29,6 +29,9 @@ from rasen.cli import (
     predict,
     register,
     replay,
+    rerun,
+    restore,
+    retention,
     rollout,
     run,
     runs,
@@ -53,9 +56,10 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, notebook),
-        *(deployments, rollout, dead_letters, keys, trust, tables, up, demo, live, history, decisions),
+        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
+        *(trust, keys, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

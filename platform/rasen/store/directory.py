@@ -34,6 +34,7 @@ from rasen.store.protocol import Stat, check_key
 _CHUNK_BYTES = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_OURS = {errno.EACCES, errno.EPERM, errno.EROFS}
+_TRIES = 100
 _STAGED_KEPT_SECONDS = 86_400.0  # nobody writes one object for a day without a byte
 
 
@@ -102,6 +103,7 @@ class DirectoryStore:
         with self._locked(key), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
             _sync_folder(path.parent)
+            self._remove_empty(path.parent)
 
     def sweep_staged(self) -> int:
         """Remove what writers that were killed have left in `.staged/` a day ago or earlier; return how many files.
@@ -218,6 +220,14 @@ class DirectoryStore:
         staged.flush()
         os.fsync(staged.fileno())
         os.fchmod(staged.fileno(), 0o644)
+        for _ in range(_TRIES):
+            try:
+                return self._place(staged, key, if_generation)
+            except FileNotFoundError:  # a deletion emptied the folder and took it away: it is made again
+                continue
+        raise StoreUnavailable(f"{key!r} could not be written: its folder went away {_TRIES} times")
+
+    def _place(self, staged: IO[bytes], key: str, if_generation: int | None) -> int:
         path = self.root / key
         self._make_folder(path.parent, key)
         generation = os.fstat(staged.fileno()).st_mtime_ns
@@ -237,8 +247,16 @@ class DirectoryStore:
                 generation = max(generation, found + 1)  # the clock may have gone back
                 os.utime(staged.name, ns=(generation, generation))
                 Path(staged.name).rename(path)
-        _sync_folder(path.parent)
+        with suppress(FileNotFoundError):  # deleted again already
+            _sync_folder(path.parent)
         return generation
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove folders that hold nothing any more: in an object store there are none without an object."""
+        with suppress(OSError):  # not empty, or somebody was quicker
+            while self.root not in {folder, folder.parent}:
+                folder.rmdir()
+                folder = folder.parent
 
     def _make_folder(self, folder: Path, key: str) -> None:
         missing = []

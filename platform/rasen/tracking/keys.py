@@ -109,6 +109,21 @@ def tombstone_key(pipeline: str, run: str) -> str:
     return f"tombstones/{pipeline}/{run}.json"
 
 
+def tombstone_fate_key(pipeline: str, run: str, tombstone_sha256: str) -> str:
+    """What became of a tombstone: its run was removed, or it was taken back; create-only, so one of the two."""
+    return f"tombstones/{pipeline}/{run}/{tombstone_sha256[:12]}.json"
+
+
+def pin_prefix(pipeline: str, run: str) -> str:
+    """Everything that people said about keeping a run."""
+    return f"pins/{pipeline}/{run}/"
+
+
+def pin_key(pipeline: str, run: str, number: int) -> str:
+    """One signed word about keeping a run; numbers are padded so that keys sort like numbers."""
+    return f"{pin_prefix(pipeline, run)}{number:06d}.json"
+
+
 def replica_key(replica: str) -> str:
     """What a serving replica says of itself."""
     return f"replicas/{replica}.json"

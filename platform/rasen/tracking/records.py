@@ -115,6 +115,7 @@ class ModelRecord(Part):
     slices: list[str] = []
     trained_until: str | None = None
     description: str = ""
+    versions: dict[str, str] = {}  # of the serving set, in the kernel that made it
 
 
 class ErrorRecord(Part):
@@ -152,6 +153,9 @@ class Start(Record):
     resumes: str | None = None
     reuses: dict[str, str] = {}  # step that is not run again: the run whose result counts
     qualifies: str | None = None
+    repeats: str | None = (
+        None  # the run whose recorded reads answer instead of the warehouse; never one that publishes
+    )
     image: str
 
 
