@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from rasen.batch.plain_text import clean_line
 from rasen.cli.output import JsonFlag, console, print_json, short_run, show_time
 from rasen.cli.predict import SecondsOption
 from rasen.cli.replay import FromOption, RequestOption, ToOption, read_window
 from rasen.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rasen.replay.asking import Answer
     from rasen.replay.bisecting import Bisected, Change, Look
     from rasen.replay.inputs import Input
     from rasen.settings import Settings
@@ -100,19 +104,15 @@ def _read(
 
 
 def _line(look: Look) -> str:
-    from rasen.replay.bisecting import describe_answers
-
     number = look.champion.record.number
-    said = look.skipped or describe_answers(look.answers)
+    said = look.skipped or _said(look.answers)
     return (
         f"load {look.loads:>2}  record {number:>4}  {short_run(look.champion.version.run)}  "
-        f"[{_COLOURS[look.verdict]}]{look.verdict:<7}[/]  {escape(said)}"
+        f"[{_COLOURS[look.verdict]}]{look.verdict:<7}[/]  {escape(clean_line(said))}"
     )
 
 
 def _conclude(found: Bisected) -> str:
-    from rasen.replay.bisecting import describe_answers
-
     loads = f"{found.loads} loads among {found.candidates + 1} versions"
     before = f"record {found.good.champion.record.number}"
     if found.changed is None:
@@ -124,8 +124,8 @@ def _conclude(found: Bisected) -> str:
     said = (
         f"[bold]changed with record {record.number}[/bold]: run {version.run}, {record.action} by "
         f"{escape(record.actor)} at {show_time(record.decided_at)}: {escape(record.reason or 'no reason given')}\n"
-        f"  {before}: {escape(describe_answers(found.good.answers))}\n"
-        f"  record {record.number}: {escape(describe_answers(found.changed.answers))}\n"
+        f"  {before}: {escape(_said(found.good.answers))}\n"
+        f"  record {record.number}: {escape(_said(found.changed.answers))}\n"
     )
     if found.between:
         numbers = ", ".join(str(one.champion.record.number) for one in found.between)
@@ -138,13 +138,17 @@ def _conclude(found: Bisected) -> str:
 
 
 def _describe_change(change: Change) -> str:
-    from rasen.replay.bisecting import describe_answers
-
     before, after = change.before, change.after
     return (
         f"[bold]record {after.champion.record.number}[/bold] ({short_run(after.champion.version.run)}): "
-        f"{escape(describe_answers(before.answers))} → {escape(describe_answers(after.answers))}"
+        f"{escape(_said(before.answers))} → {escape(_said(after.answers))}"
     )
+
+
+def _said(answers: Sequence[Answer]) -> str:
+    from rasen.replay.bisecting import describe_answers
+
+    return clean_line(describe_answers(answers))
 
 
 def _look(look: Look) -> dict[str, Any]:  # Any: JSON

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from rasen.batch.plain_text import clean_line
 from rasen.cli.output import print_table
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _MOST_PROBLEMS = 5
 _MOST_PAIRS = 12
+_SENTENCE = 600
 
 
 def print_comparison(out: Console, comparison: Comparison, *, left: str, right: str) -> None:
@@ -40,7 +42,7 @@ def print_comparison(out: Console, comparison: Comparison, *, left: str, right: 
             escape(name),
             (escape(left), escape(right), "rows"),
             [
-                (escape(one), escape(other), f"{count:,}")
+                (escape(clean_line(one)), escape(clean_line(other)), f"{count:,}")
                 for (one, other), count in list(counts.items())[:_MOST_PAIRS]
             ],
         )
@@ -48,7 +50,10 @@ def print_comparison(out: Console, comparison: Comparison, *, left: str, right: 
             out.print(f"  … and {len(counts) - _MOST_PAIRS} more pairs; --json has all")
     problems = list(comparison.problems.items())
     for problem, count in problems[:_MOST_PROBLEMS]:
-        out.print(f"  [yellow]{count:,} rows without an answer:[/] {escape(problem)}", soft_wrap=True)
+        out.print(
+            f"  [yellow]{count:,} rows without an answer:[/] {escape(clean_line(problem, most=_SENTENCE))}",
+            soft_wrap=True,
+        )
     if len(problems) > _MOST_PROBLEMS:
         rest = sum(count for _, count in problems[_MOST_PROBLEMS:])
         out.print(
@@ -61,10 +66,14 @@ def print_answered(out: Console, answered: list[Answered]) -> None:
     for one in answered:
         if one.failure is not None:
             out.print(
-                f"[red]version {escape(one.version.label)}:[/] {escape(str(one.failure))}", soft_wrap=True
+                f"[red]version {escape(one.version.label)}:[/] {escape(clean_line(str(one.failure), most=_SENTENCE))}",
+                soft_wrap=True,
             )
         for note in one.notes:
-            out.print(f"[yellow]version {escape(one.version.label)}:[/] {escape(note)}", soft_wrap=True)
+            out.print(
+                f"[yellow]version {escape(one.version.label)}:[/] {escape(clean_line(note, most=_SENTENCE))}",
+                soft_wrap=True,
+            )
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:  # Any: JSON

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from rasen.batch.plain_text import clean_line
 from rasen.cli.output import JsonFlag, console, print_json, print_table
 from rasen.settings import load_settings
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rasen.replay.predicting import Predicted
 
 _MOST_COLUMNS = 8
+_VALUE_LENGTH = 40
 
 SecondsOption = Annotated[
     float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="how long each version may take")
@@ -89,7 +91,7 @@ def show_answer(answer: Answer) -> str:
 
     if answer.problem:
         return "[red]–[/]"
-    return escape(show_value(answer.value))
+    return escape(clean_line(show_value(answer.value)))
 
 
 def _print(out: Console, predicted: Predicted, *, limit: int) -> None:
@@ -186,8 +188,7 @@ def _document(predicted: Predicted) -> dict[str, Any]:  # Any: JSON
 
 
 def _short(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    return "" if value is None else clean_line(str(value), most=_VALUE_LENGTH)
 
 
 def _show_size(size: float | None) -> str:

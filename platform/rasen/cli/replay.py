@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from rasen.batch.plain_text import clean_line
 from rasen.cli.output import JsonFlag, console, print_json, print_table, short_run, show_time
 from rasen.cli.predict import PlotOption, SecondsOption, show_answer
 from rasen.cli.runs import WHEN, parse_when
@@ -51,7 +52,7 @@ def replay(
     request: RequestOption = None,
     limit: Annotated[int, typer.Option(min=1, help="most requests, the newest ones")] = 10_000,
     sample: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="a share of the requests, the same ones each time")
+        float, typer.Option(min=1e-6, max=1.0, help="a share of the requests, the same ones each time")
     ] = 1.0,
     exact: Annotated[
         bool, typer.Option("--exact", help="call models with as many rows as when they answered; slow")
@@ -163,10 +164,10 @@ def _print(replayed: Replayed, *, show: int) -> None:
         ),
         [
             (
-                escape(replayed.rows[one.row].request_id),
+                escape(clean_line(replayed.rows[one.row].request_id)),
                 str(replayed.rows[one.row].row),
                 short_run(replayed.rows[one.row].model),
-                escape(_shorten(replayed.rows[one.row].inputs)),
+                escape(clean_line(replayed.rows[one.row].inputs, most=_INPUTS_LENGTH)),
                 show_answer(replayed.left[one.row]),
                 show_answer(replayed.right[one.row]),
                 f"{one.size:.6g}" if math.isfinite(one.size) else "differs",
@@ -208,7 +209,3 @@ def _document(replayed: Replayed, *, show: int) -> dict[str, Any]:  # Any: JSON
             for one in replayed.comparison.differences[:show]
         ],
     }
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _INPUTS_LENGTH else text[: _INPUTS_LENGTH - 1] + "…"

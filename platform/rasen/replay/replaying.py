@@ -180,6 +180,7 @@ def _reproduce(
         for version, positions in groups.values()
     ]
     answered = ask_versions(settings, sorter.ledger, questions, seconds=seconds, exact=exact)
+    _refuse_silence(answered)
     by_position = {
         position: answer
         for (_, positions), one in zip(groups.values(), answered, strict=True)
@@ -221,8 +222,7 @@ def _ask_others(
     questions = [Question(version=version, rows=asked) for version in named]
     answered = ask_versions(settings, sorter.ledger, questions, seconds=seconds)
     for one in answered:
-        if one.failure is not None and not any(not answer.problem for answer in one.answers):
-            raise one.failure
+        _refuse_silence([one])
     sides = [(f"version {one.version.name}", one.answers) for one in answered]
     if len(sides) == 1:
         sides.insert(0, (AS_LOGGED, [_logged(row) for row in rows]))
@@ -259,6 +259,13 @@ def _replayed(
         more=max(0, requests - taken),
         notes=notes,
     )
+
+
+def _refuse_silence(answered: Sequence[Answered]) -> None:
+    """Raise the first version's error when none of them has an answer to any row."""
+    failures = [one.failure for one in answered if one.failure is not None]
+    if failures and all(answer.problem for one in answered for answer in one.answers):
+        raise failures[0]
 
 
 def _logged(row: LoggedRow) -> Answer:

@@ -117,7 +117,7 @@ class Answerer:
         try:
             if all(len(row) == width for row in rows):
                 return {name: [row[name] for row in rows] for name in self._names}
-        except KeyError:
+        except (KeyError, TypeError):  # a column is missing, or a row is no object: said below
             pass
         columns: dict[str, Sequence[object]] = {}
         problems = read_rows(self._loaded.schema, list(rows), columns, max_rows=len(rows), check_values=False)
