@@ -35,7 +35,10 @@ def pipeline(strength: float) -> Pipeline:
     table = frame(200)
     late = (table["delay"] + table["hour"] > 0).map({True: "late", False: "early"})
     encode = ColumnTransformer(
-        [("scale", StandardScaler(), ["delay", "hour"]), ("hot", OneHotEncoder(), ["origin"])]
+        [
+            ("scale", StandardScaler(), ["delay", "hour"]),
+            ("hot", OneHotEncoder(handle_unknown="ignore"), ["origin"]),
+        ]
     )
     return Pipeline([("encode", encode), ("fit", LogisticRegression(C=strength))]).fit(table, late)
 

@@ -104,7 +104,9 @@ def test_the_profile_answers_for_itself(tmp_path: Path) -> None:
 def test_engines_answer_that_were_found_equal_and_no_others(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"hour": random.normal(size=50), "origin": random.choice(["JFK", "EWR"], 50)})
-    encode = ColumnTransformer([("scale", StandardScaler(), ["hour"]), ("hot", OneHotEncoder(), ["origin"])])
+    encode = ColumnTransformer(
+        [("scale", StandardScaler(), ["hour"]), ("hot", OneHotEncoder(handle_unknown="ignore"), ["origin"])]
+    )
     model = Pipeline([("encode", encode), ("fit", LogisticRegression())]).fit(frame, frame["hour"] > 0)
     asked = answerer(model, tmp_path, example=frame.head(5), engines=("folded",))
     rows: list[Any] = frame.to_dict("records")
