@@ -39,7 +39,9 @@ from rasen.tracking.records import (
     StepResult,
     Verdict,
 )
-from rasen.tracking.signature import FileSigner, Role, TrustStore, load_trust, open_signer, sign
+from rasen.tracking.signature import Role, Signer, TrustStore, load_trust, open_signer, sign
+from rasen.tracking.signers import read_private_key
+from rasen.tracking.trust import key_id_of
 
 _FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 _PIPELINES = 100
@@ -55,9 +57,10 @@ _ERRORS = (
 class QuickSigner:
     """The control key, read once: a bench signs more in a minute than control does in a year."""
 
-    def __init__(self, signer: FileSigner) -> None:
-        self.key_id, self.role = signer.key_id, signer.role
-        private = signer._load()
+    def __init__(self, path: Path) -> None:
+        private = read_private_key(path)
+        self.key_id = key_id_of(private.public_key().public_bytes_raw())
+        self.role = Role.CONTROL
         self.sign = private.sign
 
 
@@ -92,7 +95,7 @@ def _templates() -> tuple[str, str, str]:
 class MadeUp:
     """Runs number 0 to `count`: what a store would hold under each key, made when it is asked for."""
 
-    def __init__(self, count: int, control: FileSigner) -> None:
+    def __init__(self, count: int, control: Path) -> None:
         self.count = count
         self.control = control
 
@@ -210,7 +213,7 @@ def write_store(root: Path, made_up: MadeUp) -> None:
                 path.write_bytes(data)
 
 
-def write_ledger(store: DirectoryStore, decider: FileSigner, count: int) -> None:
+def write_ledger(store: DirectoryStore, decider: Signer, count: int) -> None:
     """Write a ledger of so many records under endpoint `demand`."""
     for number in range(1, count + 1):
         run = run_id(_FIRST + timedelta(minutes=number), str(number))
@@ -308,10 +311,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rasen-bench-") as temporary:
         folder = Path(temporary)
         settings = load_settings(home=folder, environment="dev")
-        control = FileSigner(settings.keys_dir / "control.key", Role.CONTROL)
         open_signer(settings, Role.CONTROL)
+        control = settings.keys_dir / "control.key"
         decider = open_signer(settings, Role.DECIDER)
-        assert isinstance(decider, FileSigner)
         trust = load_trust(settings)
 
         if typed.stored:
