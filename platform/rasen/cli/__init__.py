@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from rasen.cli import (
+    alerts,
     bisect,
     cancel,
     compare,
@@ -59,7 +60,7 @@ def build_app() -> typer.Typer:
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, retention, tables, up, demo),
+        *(trust, keys, alerts, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
