@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from rasen.batch.notebook_difference import compare_notebooks
-from rasen.batch.rerun import number_when
+from rasen.batch.rerun import number_when, prepare_rerun
 from rasen.data.recorded_reads import read_recorded, write_index
 from rasen.data.snapshots import write_snapshot
 from rasen.data.table_difference import compare_numbers, compare_tables
@@ -200,3 +200,13 @@ def test_what_was_live_is_told_by_the_stores_clock(tmp_path: Path) -> None:
     assert number_when(history.store, "demand", before) is None
     assert number_when(history.store, "demand", first) == 1
     assert number_when(history.store, "demand", history.at) == 2
+
+
+def test_libraries_of_other_versions_are_named_before_anything_else(tmp_path: Path) -> None:
+    history = History(tmp_path, on_disk=True)
+    run = history.run(0)
+    with prepare_rerun(history.settings, run) as repetition:
+        assert repetition.notes[0].startswith("libraries: python was 2.7, is 3.")
+        assert repetition.start.repeats == run
+        assert not repetition.settings.keys_dir.exists(), "there is nothing to sign with"
+    assert not history.trap.exists()

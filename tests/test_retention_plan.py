@@ -148,14 +148,18 @@ def test_scratch_folders_whose_process_is_gone_are_orphans(history: History) -> 
     import time
 
     run = history.run(0)
-    for name in (f"demand-{run}-train-1", f"rerun-demand-{run}-77", "somebody_elses"):
+    alive = f"rerun-demand-{run}-{os.getpid()}"
+    for name in (f"demand-{run}-train-1", f"rerun-demand-{run}-4194999", alive, "somebody_elses"):
         folder = history.settings.scratch_dir / name
         folder.mkdir(parents=True)
         (folder / "x").write_bytes(b"12345")
         os.utime(folder, (time.time() - 90_000,) * 2)
     (history.settings.scratch_dir / f"demand-{run}-train-2").mkdir()
     found = make_plan(history.settings, history.store).orphans
-    assert sorted(Path(one.name).name for one in found) == [f"demand-{run}-train-1", f"rerun-demand-{run}-77"]
+    assert sorted(Path(one.name).name for one in found) == [
+        f"demand-{run}-train-1",
+        f"rerun-demand-{run}-4194999",
+    ]
     assert [one.size_bytes for one in found] == [5, 5]
 
 
