@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from stand.repository import PACKAGES, ROOT, declared_distributions, module_name, source_files, tracked_files
+from stand.unpicklers import find_unpicklers
 
 # Top to bottom: a file imports from its own line and from those below it. Files of one line are one concept in several.
 #
@@ -86,7 +87,6 @@ COMES_WITH = {
     "traitlets": "papermill",
     "typing-extensions": "pydantic",
 }
-UNPICKLERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 # What a process that only waits or answers must not carry, and what it costs to import (facts/test_stand.md).
 HEAVY = {
@@ -143,18 +143,13 @@ def test_rasen_imports_none_of_the_folders_around_it_and_they_not_one_another() 
 
 
 def test_only_verified_bytes_are_unpickled() -> None:
-    def unpickles(node: ast.AST) -> bool:
-        match node:
-            case ast.Attribute(value=ast.Name(id=name), attr="load" | "loads" | "Unpickler"):
-                return name in UNPICKLERS
-            case ast.ImportFrom(module=str(module)):
-                return module.split(".")[0] in UNPICKLERS
-            case ast.Attribute(attr="read_pickle") | ast.keyword(arg="allow_pickle"):
-                return True
-            case _:
-                return False
-
-    assert places(unpickles) == MAY_UNPICKLE
+    found = {
+        module_name(path): unpicklers
+        for package in (*PACKAGES, "cloud_functions")
+        for path in source_files(package)
+        if (unpicklers := find_unpicklers(path.read_text()))
+    }
+    assert found.keys() == MAY_UNPICKLE, found
 
 
 def test_only_the_settings_read_the_environment() -> None:

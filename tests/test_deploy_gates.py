@@ -75,6 +75,15 @@ def test_baseline_of_a_business_metric_follows_its_declared_direction() -> None:
     assert verdict(down, metrics).answer == "fail"
 
 
+def test_a_business_metric_is_told_from_one_of_machine_learning() -> None:
+    metrics = logged(revenue=120.0, last_year=100.0)
+    declared: dict[str, Any] = {"metric": "revenue", "metric_kind": "business"}  # Any: keys of several types
+    better = BaselineGate(kind="baseline", better_than="last_year", direction="maximize", **declared)
+    above = ThresholdGate(kind="threshold", min=100, **declared)
+    assert verdict(better, metrics).reason == "business metric revenue 120 is 20 % better than last_year 100"
+    assert verdict(above, metrics).reason == "business metric revenue 120 is at least min 100"
+
+
 def test_a_margin_is_asked_for_in_full() -> None:
     assert verdict(rmse_gate(0.1), logged(rmse=2.7, profile_rmse=3.0)).answer == "pass"
     short = verdict(rmse_gate(0.1), logged(rmse=2.8, profile_rmse=3.0))

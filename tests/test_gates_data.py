@@ -245,6 +245,7 @@ def test_drift_in_one_table_is_not_hidden_by_another_that_is_gone() -> None:
 def test_nothing_to_compare_with() -> None:
     first = verdict(gate(), known(flights(1)))
     assert (first.answer, first.outcome) == ("pass", "first")
+    assert first.reason == "table 'flights': there is no live version to compare with"
     gone = verdict(gate(), known(flights(1), problem="its manifest is gone"))
     assert (gone.answer, gone.outcome) == ("hold", "unavailable")
     without = evidence(

@@ -6,11 +6,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from rasen.deploy.evidence import Evidence
+from rasen.deploy.gates.control_limits import control_limits
 from rasen.deploy.gates.measured import Measured
-from rasen.deploy.gates.profile import student_quantile
 from rasen.pipeline_gates_contract import ProfileGate
 from rasen.tracking.records import Metric
 from stand.evidence import evidence, past_version, verdict
@@ -54,20 +53,11 @@ def test_better_coverage_than_ever_is_no_harm() -> None:
     assert "which is no harm" in found.reason
 
 
-def test_the_band_is_a_prediction_interval() -> None:
+def test_the_band_is_that_of_the_history_gate() -> None:
     found = verdict(GATE, evidence(metrics=now(10.0), past=past(AT_REST)))
-    count = len(AT_REST)
-    mean = sum(AT_REST) / count
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in AT_REST) / (count - 1))
-    half = float(stats.t.ppf(stats.norm.cdf(3), count - 1)) * deviation * math.sqrt(1 + 1 / count)
-    assert found.numbers["profile_mean_high"] == pytest.approx(mean + half, rel=1e-6)
-    assert found.numbers["profile_mean_low"] == pytest.approx(mean - half, rel=1e-6)
-
-
-@given(sigmas=st.floats(1, 6), freedom=st.integers(1, 99))
-def test_student_quantiles_are_those_of_scipy(sigmas: float, freedom: int) -> None:
-    expected = -float(stats.t.ppf(stats.norm.cdf(-sigmas), freedom))
-    assert student_quantile(sigmas, freedom) == pytest.approx(expected, rel=1e-5)
+    limits = control_limits(AT_REST[::-1], 3.0)
+    assert found.numbers["profile_mean_high"] == pytest.approx(limits.mean + limits.distance)
+    assert found.numbers["profile_mean_low"] == pytest.approx(limits.mean - limits.distance)
 
 
 @pytest.mark.parametrize("count", [5, 10])
@@ -120,10 +110,10 @@ def test_the_newest_versions_count() -> None:
     assert verdict(gate, evidence(metrics=now(10.0), past=moved)).answer == "fail"
 
 
-def test_an_outlier_widens_the_band_until_it_has_left_it() -> None:
-    spoiled = past([10.0, 10.4, 40.0, 9.8, 10.1, 9.7])
-    assert verdict(GATE, evidence(metrics=now(20.0), past=spoiled)).answer == "pass"
-    assert verdict(GATE, evidence(metrics=now(20.0), past=past(AT_REST))).answer == "fail"
+def test_an_outlier_among_enough_versions_does_not_widen_the_band() -> None:
+    spoiled = past([*AT_REST[:4], 40.0, *AT_REST[4:]])
+    assert verdict(GATE, evidence(metrics=now(20.0), past=spoiled)).answer == "fail"
+    assert verdict(GATE, evidence(metrics=now(10.0), past=spoiled)).answer == "pass"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

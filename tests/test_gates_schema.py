@@ -129,7 +129,7 @@ def test_a_break_may_wait_for_a_person_instead() -> None:
 def test_the_first_version_makes_the_contract() -> None:
     found = verdict(GATE, evidence(candidate=version(schema=LIVE, major=4)))
     assert (found.answer, found.outcome) == ("pass", "first")
-    assert found.reason.startswith("major 4: 2 inputs, output float64; first version")
+    assert found.reason == "major 4, 2 inputs, output float64: there is no live version to compare with"
 
 
 def test_what_cannot_be_read_is_not_taken_for_compatible() -> None:

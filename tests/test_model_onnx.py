@@ -35,8 +35,10 @@ from sklearn.preprocessing import (
 )
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from typer.testing import CliRunner
 from xgboost import XGBClassifier, XGBRegressor
 
+from rasen.cli import build_app
 from rasen.errors import DigestMismatch, InvalidInput, ModelFailed
 from rasen.model import qualification
 from rasen.model.engine_checks import compare_engine
@@ -47,10 +49,12 @@ from rasen.model.onnx_engine import OnnxEngine
 from rasen.model.predictions import Predictions, difference
 from rasen.model.publishing import prepare
 from rasen.model.schema import ModelSchema
-from rasen.settings import load_settings
+from rasen.settings import load_settings, platform_environment
 from rasen.store import open_store
+from rasen.tracking.keys import QUALIFY_STEP
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Qualification, Verdict
+from rasen.tracking.results import read_published_result
 from rasen.tracking.signature import load_trust
 from rasen_serving.live import load
 from rasen_serving.revisions import Revisions
@@ -434,6 +438,14 @@ def test_a_run_publishes_the_graph_beside_the_model(tmp_path: Path) -> None:
     assert graph.key == f"runs/toy/{executed.run}/_qualify/1/model.onnx"
     assert sha256(store.read(graph.key)).hexdigest() == graph.sha256
     assert graph in manifest.files
+    qualified = read_published_result(store, manifest, QUALIFY_STEP).qualification
+    assert qualified is not None
+    assert "sklearn.tree._classes.DecisionTreeRegressor" in qualified["pickle_globals"]["names"]
+    shown = CliRunner().invoke(
+        build_app(), ["show", executed.run], env=platform_environment(settings) | {"COLUMNS": "300"}
+    )
+    assert "unpickling imports numpy." in shown.stdout
+    assert "sklearn.tree._classes.DecisionTreeRegressor" in shown.stdout
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,14 @@ def test_means_by_group_and_by_coarser_group() -> None:
     }
 
 
+def test_coverage_is_the_share_of_rows_whose_own_group_was_seen() -> None:
+    profile = build_profile(flights(), by=["origin", "hour"], target="departures")
+    asked = pd.DataFrame({"origin": ["JFK", "JFK", "LGA", None], "hour": [7, 9, 7, 7]})
+    assert profile.coverage(asked) == 0.5
+    assert profile.coverage(asked.head(0)) == 1.0
+    assert Profile(by=(), levels={}, default=1.0).coverage(asked) == 1.0
+
+
 def test_the_longest_known_key_answers() -> None:
     profile = build_profile(flights(), by=["origin", "hour"], target="departures")
     asked = pd.DataFrame(

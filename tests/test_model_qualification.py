@@ -121,7 +121,13 @@ def test_a_good_model_is_qualified_with_everything_a_gate_needs(bench: Bench) ->
     assert metrics["profile_rmse", ""] == pytest.approx(compute("rmse", target, expected))
     is_lga = (rows["origin"] == "LGA").to_numpy()
     assert metrics["profile_mae", "LGA"] == pytest.approx(compute("mae", target[is_lga], expected[is_lga]))
-    assert {name for name, _ in metrics} == {"rmse", "profile_rmse", "mae", "profile_mae"}
+    names = {"rmse", "profile_rmse", "mae", "profile_mae", "profile_mean", "profile_coverage"}
+    assert {name for name, _ in metrics} == names
+    assert metrics["profile_mean", ""] == pytest.approx(expected.mean())
+    assert metrics["profile_coverage", ""] == pytest.approx(2 / 3), "a third of the rows names no airport"
+    assert report["size_bytes"] == (bench.inputs / "model").stat().st_size
+    assert report["memory_bytes"] >= 0
+    assert report["versions_differ"] == ""
 
 
 def test_a_model_without_evaluation_or_profile(bench: Bench) -> None:
@@ -206,6 +212,20 @@ def test_a_model_that_answers_otherwise_elsewhere_is_refused(bench: Bench) -> No
     (bench.inputs / "model.json").write_text(json.dumps(described), encoding="utf-8")
     assert bench.run() == 1
     assert "another answer in a fresh process than in the notebook: row 1" in bench.report()["reason"]
+
+
+def test_what_loading_takes_is_measured(bench: Bench) -> None:
+    class Large:
+        def __init__(self) -> None:
+            self.table = np.ones(4_000_000)
+
+        def predict(self, frame: pd.DataFrame) -> Any:
+            return frame["hour"] * self.table[0]
+
+    bench.publish(Large(), flights()[["hour"]].head(1))
+    assert bench.run() == 0
+    assert 30_000_000 < bench.report()["memory_bytes"] < 120_000_000
+    assert bench.report()["size_bytes"] > 30_000_000
 
 
 @pytest.mark.parametrize("role", ["model", "example", "evaluation"])

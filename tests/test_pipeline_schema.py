@@ -206,7 +206,10 @@ def test_what_is_wrong_is_told_with_its_line(text: str, message: str) -> None:
         ("{kind: threshold, metric: rmse, max: '5'}", "must be a number, not '5'"),
         ("{kind: threshold, metric: rmse, max: 1e999}", "finite number, not inf"),
         ("{kind: threshold, metric: rmse, max: true}", "must be a number, not True"),
-        ("{kind: threshold, metric: rmse, max: 5, within: 3 sigma}", "`within` is not built yet"),
+        (
+            "{kind: threshold, metric: rmse, max: 5, within: 3 sigma}",
+            "min, max); gates of kind history, profile have it",
+        ),
     ],
 )
 def test_wrong_gates_are_told_with_their_place(gate: str, message: str) -> None:
@@ -411,7 +414,8 @@ def test_the_published_schema_agrees_with_the_model() -> None:
         {"steps": {"t": {"notebook": "/t.ipynb"}}},
         {"steps": {"t": {"notebook": "t.ipynb", "timeout": "20 min"}}},
         {"deploy": {"gates": [{"kind": "baseline", "metric": "rmse"}]}},
-        {"deploy": {"gates": [{"kind": "champion", "metric": "rmse"}]}},
+        {"deploy": {"gates": [{"kind": "champion", "metrik": "rmse"}]}},
+        {"deploy": {"gates": [{"kind": "slice", "metric": "rmse"}]}},
         {"deploy": {"gates": []}},
     ]
     for change in wrong:

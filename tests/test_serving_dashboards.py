@@ -108,7 +108,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         switching.endpoints["demand"] = Endpoint(newest=1, live=live)
         for _ in range(2):
             switching.quarantine.note_death(live.revision.champion, "killed")
-        text = expose(fleet=fleet, switching=switching, spool=Spool(settings), restarts=0).decode()
+        spool = Spool(settings)
+        text = expose(fleet=fleet, switching=switching, spool=spool, restarts=0, distrusted={}).decode()
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -277,6 +278,13 @@ CASES = {
             'rasen_serving_refused{job="r",endpoint="e"}': "0x60",
         },
         {"RasenServingBehindLedger"},
+    ),
+    "distrusted": (
+        {
+            'rasen_serving_workers{job="r"}': "2x60",
+            'rasen_serving_distrusted{job="r",endpoint="e"}': "1x60",
+        },
+        {"RasenServingDistrusted"},
     ),
     "log": (
         {

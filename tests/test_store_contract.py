@@ -336,3 +336,26 @@ def test_generations_grow_when_the_clock_goes_back(tmp_path: Path) -> None:
     ahead = generation + 3_600 * 10**9
     os.utime(tmp_path / "key", ns=(ahead, ahead))
     assert store.write("key", b"2", if_generation=ahead) > ahead
+
+
+def test_a_link_in_the_tree_is_no_object(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"of somebody else")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "root").symlink_to(tmp_path / "disk")  # the store itself may lie elsewhere
+    store = DirectoryStore(tmp_path / "root")
+    store.write("runs/own", b"own")
+    (tmp_path / "disk" / "runs" / "file").symlink_to(outside / "secret")
+    (tmp_path / "disk" / "runs" / "folder").symlink_to(outside)
+    for key in ("runs/file", "runs/folder/secret"):
+        with pytest.raises(ObjectNotFound, match="a link is there, and links are not followed"):
+            store.read(key)
+        with pytest.raises(ObjectNotFound, match="a link is there"):
+            store.download(key, tmp_path / "copy", sha256=hashlib.sha256(b"of somebody else").hexdigest())
+    assert [stat.key for stat in store.list("")] == ["runs/own"]
+    assert not (tmp_path / "copy").exists()
+    (tmp_path / "disk").rename(tmp_path / "moved")
+    (tmp_path / "root").unlink()
+    (tmp_path / "root").symlink_to(tmp_path / "moved")
+    assert store.read("runs/own") == b"own"

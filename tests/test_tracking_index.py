@@ -14,6 +14,7 @@ from rasen.errors import NotFound
 from rasen.store import MemoryStore
 from rasen.tracking.ids import run_id
 from rasen.tracking.index import Index
+from rasen.tracking.index_queries import RunFilter
 from rasen.tracking.keys import end_key, start_key
 from rasen.tracking.records import End, Start, Verdict
 from rasen.tracking.signature import TrustStore
@@ -71,9 +72,9 @@ def test_it_filters(tmp_path: Path) -> None:
     runs = [add_start(store, number, pipeline) for number, pipeline in enumerate(["a", "b", "a"])]
     add_end(store, runs[0], Verdict.FAILED, "a")
     index = caught_up(tmp_path, store)
-    assert [row.run for row in index.runs(pipeline="a")] == [runs[2], runs[0]]
-    assert [row.run for row in index.runs(verdict="failed")] == [runs[0]]
-    assert [row.run for row in index.runs(verdict="running")] == [runs[2], runs[1]]
+    assert [row.run for row in index.runs(RunFilter(pipeline="a"))] == [runs[2], runs[0]]
+    assert [row.run for row in index.runs(RunFilter(verdict="failed"))] == [runs[0]]
+    assert [row.run for row in index.runs(RunFilter(verdict="running"))] == [runs[2], runs[1]]
     assert [row.run for row in index.runs(limit=1)] == [runs[2]]
 
 
@@ -82,11 +83,11 @@ def test_it_filters_by_the_time_of_the_start(tmp_path: Path) -> None:
     runs = [add_start(store, number) for number in range(4)]
     index = caught_up(tmp_path, store)
     hour = timedelta(hours=1)
-    assert [row.run for row in index.runs(since=BEGIN + 2 * hour)] == [runs[3], runs[2]]
-    assert [row.run for row in index.runs(until=BEGIN + 2 * hour)] == [runs[1], runs[0]]
+    assert [row.run for row in index.runs(RunFilter(since=BEGIN + 2 * hour))] == [runs[3], runs[2]]
+    assert [row.run for row in index.runs(RunFilter(until=BEGIN + 2 * hour))] == [runs[1], runs[0]]
     tokyo = timezone(timedelta(hours=9))
     since, until = (BEGIN + hour).astimezone(tokyo), (BEGIN + 3 * hour).astimezone(tokyo)
-    assert [row.run for row in index.runs(since=since, until=until)] == [runs[2], runs[1]]
+    assert [row.run for row in index.runs(RunFilter(since=since, until=until))] == [runs[2], runs[1]]
 
 
 def test_it_knows_how_long_a_run_took_and_what_it_resumes(tmp_path: Path) -> None:
@@ -144,5 +145,5 @@ def test_one_process_writes_and_the_others_read(tmp_path: Path) -> None:
     with FileLock(tmp_path / "index.lock"):
         assert not index.catch_up(store, TrustStore(), environment="dev")
         assert [row.run for row in index.runs()] == [run]
-    assert index.rebuild(store, TrustStore(), environment="dev") == 2
+    assert index.rebuild(store, TrustStore(), environment="dev").runs == 2
     assert len(index.runs()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -21,6 +22,7 @@ from rasen.tracking.signature import (
     open_signer,
     read_signed,
     sign,
+    signed_message,
     write_signed,
 )
 
@@ -68,6 +70,27 @@ def test_any_flipped_bit_is_noticed(settings: Settings, position: int, bit: int)
         return
     # The header's own spelling is not signed; what it says is. The payload is what counts.
     assert payload == b'{"run": "one"}\n' * 10
+
+
+def test_a_large_payload_is_signed_by_its_digest_and_the_two_kinds_are_never_taken_for_one_another(
+    settings: Settings,
+) -> None:
+    signer = open_signer(settings, Role.CONTROL)
+    small, large = b"x" * 32_768, b"x" * 32_769
+    assert b'"digest"' not in sign(KEY, small, signer).partition(b"\n")[0]
+    data = sign(KEY, large, signer)
+    assert opened(data, settings) == large
+    for damaged in (data[:-1], data + b"x", data.replace(b'"digest":"sha256"', b'"digest":null')):
+        with pytest.raises(SignatureInvalid, match="does not fit"):
+            opened(damaged, settings)
+    with pytest.raises(SignatureInvalid, match="is not signed"):
+        opened(data.replace(b'"digest":"sha256"', b'"digest":"crc32"'), settings)
+    # What would be signed for one object, given out as the payload of another.
+    message = signed_message(Role.CONTROL, KEY, large, digest="sha256")
+    for payload in (message, hashlib.sha256(large).digest()):
+        forged = data.partition(b"\n")[0].replace(b',"digest":"sha256"', b"") + b"\n" + payload
+        with pytest.raises(SignatureInvalid, match="does not fit"):
+            opened(forged, settings)
 
 
 def test_a_revoked_key_opens_nothing_and_a_verify_only_key_does(settings: Settings) -> None:

@@ -29,16 +29,21 @@ _REPOSITORY_VARIABLES = {
     "GIT_WORK_TREE",
 }
 _LISTED = 20
+_MESSAGE_MAX_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """A commit and where it stands. `sequence` counts the commits on the way back along first parents."""
+    """A commit and where it stands.
+
+    `sequence` counts the commits on the way back along first parents; `message` is the first line of what was said.
+    """
 
     sha: str
     sequence: int
     author: str
     committed_at: datetime
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +91,16 @@ def read_head(checkout: Checkout) -> Commit:
             "`git fetch --unshallow` (in a GitHub workflow: `fetch-depth: 0`)"
         )
     count = int(_git(checkout.top, "rev-list", "--first-parent", "--count", sha))
-    shown = _git(checkout.top, "-c", "log.showSignature=false", "show", "-s", "--format=%an <%ae>%n%ct", sha)
-    author, seconds = shown.decode(errors="replace").rstrip("\n").rsplit("\n", 1)
+    shown = _git(
+        checkout.top, "-c", "log.showSignature=false", "show", "-s", "--format=%an <%ae>%n%ct%n%s", sha
+    )
+    author, seconds, message = shown.decode(errors="replace").split("\n", 2)
     return Commit(
-        sha=sha, sequence=count, author=author, committed_at=datetime.fromtimestamp(int(seconds), tz=UTC)
+        sha=sha,
+        sequence=count,
+        author=author,
+        committed_at=datetime.fromtimestamp(int(seconds), tz=UTC),
+        message=message.strip()[:_MESSAGE_MAX_CHARACTERS],
     )
 
 

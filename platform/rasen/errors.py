@@ -25,6 +25,7 @@ Each class carries the exit code of the process that ends with it, so that a sch
     │   ├── ObjectNotFound              (exit code 2: trying again does not help)
     │   ├── PreconditionFailed          somebody else wrote first
     │   └── StoreUnavailable            down, slow, or full: try again
+    │       └── SignerUnavailable       the same of the KMS that signs
     ├── ServiceUnavailable          75  the prediction service does not answer now: try again
     └── PlatformFailed              70  this machine: port in use, disk full, a process that died
 """
@@ -179,6 +180,14 @@ class PreconditionFailed(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store is down, slow or full. Nothing was changed; trying again is right."""
+
+
+class SignerUnavailable(StoreUnavailable):
+    """The KMS that holds the signing key does not answer now: nothing was signed; trying again is right.
+
+    It stands below the store's outage because whoever writes a signed object meets both at the same place, and what is
+    right is the same.
+    """
 
 
 class ServiceUnavailable(RasenError):

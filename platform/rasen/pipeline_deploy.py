@@ -13,15 +13,18 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rasen.pipeline_gates import Gate
+from rasen.pipeline_gates_contract import NotebookGate
 from rasen.pipeline_keys import Keys
 from rasen.pipeline_values import (
     Duration,
     Latency,
     Margin,
+    Memory,
     Name,
     Share,
     parse_duration,
     parse_latency,
+    parse_memory,
 )
 from rasen.suggestion import suggest
 from rasen.tracking.ledger_records import FallbackPolicy, FallbackReason, LogPolicy
@@ -182,6 +185,29 @@ class Log(Keys):
         return LogPolicy(sample=self.sample, exclude=list(dict.fromkeys(self.exclude)))
 
 
+class Qualification(Keys):
+    """What executing a model before its publication may take."""
+
+    timeout: Duration = Field(
+        default="10m",
+        description="how long the model may take for all checks; a version that takes longer is refused",
+    )
+    memory: Memory | None = Field(
+        default=None,
+        description="the most memory it may take: 512Mi, 4Gi; three quarters of the machine's if absent",
+    )
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long the model may take, in seconds."""
+        return parse_duration(self.timeout).total_seconds()
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The most memory that it may take, in bytes."""
+        return None if self.memory is None else parse_memory(self.memory)
+
+
 class Deploy(Keys):
     """Under which name and conditions the published model goes live."""
 
@@ -192,6 +218,9 @@ class Deploy(Keys):
         default=None,
         min_length=1,
         description="what a model must pass; if absent, it must beat each profile_<metric> that it logged",
+    )
+    qualification: Qualification = Field(
+        default=Qualification(), description="what executing the model before its publication may take"
     )
     major: Annotated[int, Field(strict=True, ge=1)] = Field(
         default=1,
@@ -207,6 +236,21 @@ class Deploy(Keys):
         default=Fallback(), description="when the profile answers instead of the model"
     )
     log: Log = Field(default=Log(), description="what of the answers is logged")
+
+    @model_validator(mode="after")
+    def _gates_of_one_notebook_agree(self) -> Self:
+        seen: dict[str, NotebookGate] = {}
+        for gate in self.gates or ():
+            if not isinstance(gate, NotebookGate):
+                continue
+            other = seen.setdefault(gate.notebook, gate)
+            if (gate.parameters, gate.timeout) != (other.parameters, other.timeout):
+                problem = (
+                    f"two gates name {gate.notebook!r} with other parameters or another timeout; it runs once a "
+                    "version, so give both the same, or copy the notebook"
+                )
+                raise PydanticCustomError("gate", "{problem}", {"problem": problem})
+        return self
 
     @model_validator(mode="after")
     def _challengers_are_watched(self) -> Self:

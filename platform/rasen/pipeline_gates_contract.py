@@ -29,7 +29,7 @@ from rasen.pipeline_values import (
 Setback: TypeAlias = Literal["fail", "hold"]
 """What a gate that does not pass answers: the version is refused, or waits for a person."""
 
-_Count: TypeAlias = Annotated[int, Field(strict=True, ge=2, le=1000)]
+_Count: TypeAlias = Annotated[int, Field(strict=True, ge=3, le=100)]
 
 
 def _read_reference(value: object) -> object:

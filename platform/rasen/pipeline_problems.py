@@ -17,6 +17,7 @@ from rasen.pipeline_deploy import (
     Deploy,
     Fallback,
     Log,
+    Qualification,
     Shadow,
 )
 from rasen.pipeline_gates import GATES
@@ -70,7 +71,7 @@ def explain(error: ValidationError, data: Any) -> Iterator[Problem]:  # Any: the
         place = None
         match each["type"]:
             case "extra_forbidden":
-                message = _model_at(parent).refuse_key(last, value)
+                message = _model_at(parent).refuse_key(last, value) + _who_has(last, parent)
                 place = location[:-1]
             case "missing":
                 message = (
@@ -114,6 +115,16 @@ def _locate(location: tuple[int | str, ...], data: Any) -> tuple[Location, Any]:
     return tuple(path), data
 
 
+def _who_has(key: str, location: tuple[int | str, ...]) -> str:
+    """Return which gates have a key that this one does not have, as the end of a message."""
+    match location:
+        case (*_, "gates", int(), str()):
+            kinds = sorted(kind for kind, model in GATES.items() if key in model.model_fields)
+            return f"; gates of kind {', '.join(kinds)} have it" if kinds else ""
+        case _:
+            return ""
+
+
 def _is_tag(before: tuple[int | str, ...]) -> bool:
     """Return whether what follows in a pydantic location is the `kind` that picked a model."""
     match before:
@@ -141,6 +152,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Fallback
         case ("deploy", "log"):
             return Log
+        case ("deploy", "qualification"):
+            return Qualification
         case ("tables", _):
             return Table
         case (*_, "gates", int(), str(kind)):

@@ -31,6 +31,21 @@ _KEPT_SESSIONS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class JudgedVersion:
+    """The version that a gate notebook is about, and that `rasen.load_model` of its endpoint returns.
+
+    Args:
+        endpoint: The pipeline's endpoint.
+        schema: The version's schema as JSON.
+        files: By role, the file's name below `inputs/judged` and its digest.
+    """
+
+    endpoint: str
+    schema: Mapping[str, Any]  # Any: JSON
+    files: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """Which run this is, and where its files are.
 
@@ -44,6 +59,7 @@ class Context:
         staging: Where the notebook's files and records go.
         warehouse: The embedded warehouse, `None` when the step has none.
         interactive: Whether somebody runs the cells by hand: nothing will be published.
+        judged: The version that a gate notebook judges; `None` in every other notebook.
         recorded: Reads of an earlier run that answer instead of the warehouse, `None` but in a repetition.
     """
 
@@ -57,6 +73,7 @@ class Context:
     interactive: bool
     recorded: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    judged: JudgedVersion | None = None
 
 
 class Recorder:
@@ -137,7 +154,7 @@ def read_context(path: Path) -> Context:
             raise InvalidInput(
                 f"context {str(path)!r} has format {data.get('format')!r}; this version reads {FORMAT}"
             )
-        warehouse, recorded = data.get("warehouse"), data.get("recorded")
+        warehouse, judged, recorded = data.get("warehouse"), data.get("judged"), data.get("recorded")
         return Context(
             run=data["run"],
             pipeline=data["pipeline"],
@@ -148,6 +165,7 @@ def read_context(path: Path) -> Context:
             staging=Path(data["staging"]),
             warehouse=None if warehouse is None else Path(warehouse),
             interactive=False,
+            judged=None if judged is None else JudgedVersion(**judged),
             recorded=None if recorded is None else Path(recorded),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:

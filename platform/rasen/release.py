@@ -212,6 +212,7 @@ def _describe(
         image=image,
         owner=checked.pipeline.owner,
         author=commit.author if commit else None,
+        message=commit.message if commit else None,
         committed_at=commit.committed_at if commit else None,
         spec=checked.pipeline,
         parameters=dict(checked.parameters),

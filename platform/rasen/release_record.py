@@ -43,6 +43,7 @@ class Release(Record):
     image: str
     owner: str
     author: str | None
+    message: str | None = None  # of the commit, its first line
     committed_at: datetime | None
     spec: Pipeline
     parameters: dict[str, tuple[Parameter, ...]]

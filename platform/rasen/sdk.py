@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rasen.errors import InvalidInput, NotFound, PlatformFailed, PublishError
 from rasen.reads import read_file, read_sql
-from rasen.recorder import Recorder, recorder
+from rasen.recorder import Context, JudgedVersion, Recorder, recorder
 from rasen.tracking.ids import check_name
 
 __all__ = [
@@ -69,6 +69,7 @@ def save_table(name: str, df: pd.DataFrame) -> None:
 
     Raises:
         InvalidInput: The name or a column cannot be used.
+        PublishError: This is a gate notebook.
         PlatformFailed: The disk is full.
     """
     import pandas as pd
@@ -79,6 +80,7 @@ def save_table(name: str, df: pd.DataFrame) -> None:
     if not isinstance(df, pd.DataFrame):
         raise InvalidInput(f"table {name!r} is {type(df).__name__}; save_table takes a DataFrame")
     into = recorder()
+    _refuse_in_gate(into.context, f"save_table({name!r})")
     scratch = into.path(f"tables/.{name}.parquet")
     write_saved_table(scratch, df, name=name)
     digest = _sha256(scratch)
@@ -184,8 +186,10 @@ def publish(
         PublishError: It cannot be served or judged, or the run has published already; the message says why.
     """
     from rasen.model.publishing import prepare
+    from rasen.versions import serving_versions
 
     into = recorder()
+    _refuse_in_gate(into.context, "publish")
     interactive = into.context.interactive
     if not interactive and any(record["kind"] == "model" for record in into.records()):
         raise PublishError(
@@ -216,6 +220,7 @@ def publish(
         time=publication.time,
         slices=list(publication.slices),
         trained_until=publication.trained_until,
+        versions=serving_versions(),
     )
     inputs = ", ".join(f"{column.name} {column.type.value}" for column in publication.schema.inputs)
     _say(f"model of {len(publication.model):,} bytes: {inputs} → {publication.schema.output.describe()}")
@@ -229,7 +234,8 @@ def publish(
 def load_model(endpoint: str) -> LoadedModel:
     """Return the model that is live behind an endpoint, verified before it was unpickled; it has `.predict`.
 
-    Under batch the step must declare the endpoint: `models: [<endpoint>]` in pipeline.yaml.
+    Under batch the step must declare the endpoint: `models: [<endpoint>]` in pipeline.yaml. In a gate notebook the
+    pipeline's own endpoint stands for the version that is judged, the candidate or the live one.
 
     Raises:
         NotFound: Nothing is live there, or the step does not declare it.
@@ -243,6 +249,8 @@ def load_model(endpoint: str) -> LoadedModel:
     from rasen.tracking.signature import load_trust, read_trust
 
     context = recorder().context
+    if context.judged is not None:
+        return _load_judged(context.judged, context.inputs / "judged", endpoint)
     store: Store
     if context.interactive:
         settings = load_settings()
@@ -266,6 +274,30 @@ def load_model(endpoint: str) -> LoadedModel:
         manifest_sha256=live.manifest_sha256,
         environment=context.environment,
     )
+
+
+def _load_judged(judged: JudgedVersion, folder: Path, endpoint: str) -> LoadedModel:
+    from rasen.model.loading import assemble
+    from rasen.tracking.records import FileRecord
+
+    if endpoint != judged.endpoint:
+        raise NotFound(
+            f"a gate notebook loads the version that is judged, rasen.load_model({judged.endpoint!r}), and no other; "
+            f"this asks for {endpoint!r}"
+        )
+    files = {
+        role: FileRecord(key=file["path"], sha256=file["sha256"], size_bytes=0)
+        for role, file in judged.files.items()
+    }
+    return assemble(files, judged.schema, lambda file: (folder / file.key).read_bytes())
+
+
+def _refuse_in_gate(context: Context, call: str) -> None:
+    if context.judged is not None:
+        raise PublishError(
+            f"{call} in a gate notebook: it judges what the run has published, and publishes nothing; "
+            "give its number with rasen.log_metrics"
+        )
 
 
 def _number(name: str, value: object) -> float:

@@ -18,6 +18,10 @@ Environment = Literal["dev", "staging", "prod"]
 AccessWay = Literal["open", "keys", "jwt"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SINK = re.compile(r"bigquery:([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_]{1,1024}")
+_KMS_KEY = re.compile(
+    r"gcp-kms://projects/[a-z0-9:.-]+/locations/[a-z0-9-]+/keyRings/[\w-]+/cryptoKeys/[\w-]+/cryptoKeyVersions/\d+",
+    re.ASCII,
+)
 _ROUTE = re.compile(r"/[A-Za-z0-9._~:@/-]*")
 
 # In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
@@ -209,12 +213,32 @@ class Settings(BaseSettings):
     secret_manager_url: str = Field(
         default="https://secretmanager.googleapis.com", description="address of Google Secret Manager"
     )
+    trust_file: Path = Field(
+        default_factory=lambda data: data.get("home", Path()) / "trust.json",
+        description="file of the public keys that are trusted here; in a cluster a ConfigMap",
+    )
+    signer_registrar: str = Field(
+        default="file",
+        description="who signs releases: file (a key file of this machine), or gcp-kms:// and a key version",
+    )
+    signer_control: str = Field(
+        default="file", description="who signs manifests and API keys: file, or gcp-kms:// and a key version"
+    )
+    signer_decider: str = Field(
+        default="file", description="who signs ledger records: file, or gcp-kms:// and a key version"
+    )
+    signer_operator: str = Field(
+        default="file", description="who signs an operator's commands: file, or gcp-kms:// and a key version"
+    )
+    kms_endpoint: str = Field(
+        default="cloudkms.googleapis.com", description="address of Google Cloud KMS, without a scheme"
+    )
     mask_patterns: bool = Field(
         default=True,
         description="whether outputs are also kept free of what looks like a private key or a well-known token",
     )
     store_patience_seconds: float = Field(
-        default=60.0, ge=0, description="seconds for which a store that is down is asked again"
+        default=60.0, ge=0, description="seconds for which a store or a KMS that is down is asked again"
     )
 
     keep_days: int = Field(
@@ -244,6 +268,16 @@ class Settings(BaseSettings):
         for name in value:
             if not _VARIABLE.fullmatch(name) or name.startswith("RASEN_"):
                 raise ValueError(f"{name!r} is no name of a variable that can be a secret, such as 'API_KEY'")
+        return value
+
+    @field_validator("signer_registrar", "signer_control", "signer_decider", "signer_operator")
+    @classmethod
+    def _name_signer(cls, value: str) -> str:
+        if value != "file" and not _KMS_KEY.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is no signer; write 'file', or 'gcp-kms://projects/…/locations/…/keyRings/…/cryptoKeys/…/"
+                "cryptoKeyVersions/1'"
+            )
         return value
 
     @field_validator("access")
@@ -281,11 +315,6 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """Private signing keys, each 0600."""
         return self.home / "keys"
-
-    @property
-    def trust_file(self) -> Path:
-        """Public keys that are trusted here."""
-        return self.home / "trust.json"
 
     @property
     def warehouse_dir(self) -> Path:

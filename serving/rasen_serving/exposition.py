@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def expose(*, fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -> bytes:
+def expose(
+    *,
+    fleet: Fleet,
+    switching: Switching,
+    spool: Spool,
+    restarts: int,
+    distrusted: Mapping[str, str],
+) -> bytes:
     """Return all metrics in Prometheus' text format."""
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.registry import Collector
@@ -36,7 +43,7 @@ def expose(*, fleet: Fleet, switching: Switching, spool: Spool, restarts: int) -
             for series in fleet.totals():
                 counts.merge(relabelled(one, revision=FOLDED) for one in series)
             yield from _requests(counts.series())
-            yield from _revisions(switching)
+            yield from _revisions(switching, distrusted)
             yield from _shadows(fleet)
             yield from _state(fleet, switching, spool, restarts)
 
@@ -81,7 +88,7 @@ def cumulated(series: Series) -> list[tuple[str, float]]:
     return [*buckets, ("+Inf", series.requests)]
 
 
-def _revisions(switching: Switching) -> Iterator[Metric]:
+def _revisions(switching: Switching, distrusted: Mapping[str, str]) -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
     info = GaugeMetricFamily(
@@ -106,6 +113,13 @@ def _revisions(switching: Switching) -> Iterator[Metric]:
             live.add_metric([name], revision.number)
         newest.add_metric([name], endpoint.newest)
         refused.add_metric([name], int(endpoint.newest in endpoint.refused))
+    doubted = GaugeMetricFamily(
+        "rasen_serving_distrusted",
+        "1 while what is live rests on a signature that is not believed any more, such as one by a revoked key.",
+        labels=["endpoint"],
+    )
+    for name in sorted(switching.endpoints):
+        doubted.add_metric([name], int(name in distrusted))
     quarantined = GaugeMetricFamily(
         "rasen_serving_quarantined",
         "1 for each model that is not executed any more, because it has ended its process again.",
@@ -113,7 +127,7 @@ def _revisions(switching: Switching) -> Iterator[Metric]:
     )
     for manifest in switching.quarantine.runs:
         quarantined.add_metric([manifest[:12]], 1)
-    yield from (info, live, newest, refused, quarantined)
+    yield from (info, live, newest, refused, doubted, quarantined)
 
 
 def _shadows(fleet: Fleet) -> Iterator[Metric]:

@@ -34,6 +34,7 @@ from rasen_serving.residency import Residency
 from rasen_serving.revisions import Revisions
 from rasen_serving.spool import Spool
 from rasen_serving.switching import Switching
+from rasen_serving.trust_watch import TrustWatch
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Supervisor:
         self._bandits = Bandits()
         self._fleet.rewarded = lambda told: self._bandits.take(told.endpoint, told.rewards)
         self._access = AccessWatch(self._store, settings)
+        self._trust = TrustWatch(self._store, settings)
         unread = "" if "open" in settings.access else "who may ask has not been read yet"
         self._callers = Callers(keys=[], jwks="", unread=unread)
         self._situation = Situation(ready=False, reason="starting", waiting={}, log_open=True)
@@ -152,6 +154,9 @@ class Supervisor:
             await self._look_at_access(thorough=thorough)
             try:
                 await self._switching.look(thorough=thorough)
+                if thorough:
+                    lives = {name: one.live for name, one in self._switching.endpoints.items() if one.live}
+                    await asyncio.to_thread(self._trust.look, lives)
                 if not self._looked.is_set():
                     await self._switching.settled(timeout_seconds=_FIRST_LOOK_SECONDS)
             except Exception:
@@ -309,6 +314,7 @@ class Supervisor:
                 "model": None if endpoint.revision is None else endpoint.revision.champion.run,
                 "ledger": endpoint.newest,
                 "refused": {str(number): why for number, why in endpoint.refused.items()},
+                "distrusted": self._trust.distrusted.get(name, ""),
             }
             for name, endpoint in sorted(self._switching.endpoints.items())
         }
@@ -325,7 +331,11 @@ class Supervisor:
 
     def _metrics(self) -> Reply:
         body = expose(
-            fleet=self._fleet, switching=self._switching, spool=self._spool, restarts=self._restarts
+            fleet=self._fleet,
+            switching=self._switching,
+            spool=self._spool,
+            restarts=self._restarts,
+            distrusted=self._trust.distrusted,
         )
         return Reply(status=200, body=body, content_type=CONTENT_TYPE)
 

@@ -48,6 +48,7 @@ class KeptKey:
             public_key=self.public,
             environments=list(environments),
             state=state,
+            kept_in="kms",
         )
 
 
@@ -128,6 +129,7 @@ class Publisher:
         verdict: Verdict = Verdict.SUCCEEDED,
         without: Sequence[str] = (),
         schema: Mapping[str, object] | None = None,
+        versions: Mapping[str, str] | None = None,
         major: int = 1,
         champion: str | None = None,
         evaluation: Mapping[str, Sequence[float]] | None = None,
@@ -149,6 +151,7 @@ class Publisher:
             verdict: How `_qualify` ended.
             without: Names of model files, or `_qualify`, that the manifest leaves out.
             schema: What the model takes and gives.
+            versions: The libraries that it was qualified with; by default the manifest says nothing of them.
             major: The contract's major version.
             champion: The version that `_qualify` compared it with.
             evaluation: The columns of the held-out rows that it wrote.
@@ -197,6 +200,7 @@ class Publisher:
             environment=self.environment,
             nonce=start.nonce,
             image="sha256:0",
+            versions=dict(versions or {}),
             steps={name: step for name, step in steps.items() if name not in without},
             model=PublishedModel(
                 files={name: file for name, file in files.items() if name not in without},

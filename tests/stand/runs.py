@@ -24,6 +24,7 @@ def run_working_copy(
     request: str | None = None,
     observe: Observer = ignore,
     jobs: int | None = None,
+    deploy: bool = False,
 ) -> Executed:
     """Run a folder as it is and return how that ended."""
     return execute(
@@ -33,7 +34,7 @@ def run_working_copy(
         release_id=None,
         given={},
         typed=typed,
-        deploy=False,
+        deploy=deploy,
         request=request,
         by="tests",
         now=datetime.now(tz=UTC),

@@ -17,6 +17,13 @@ from filelock import Timeout
 from rasen.batch.exit_codes import exit_code_of
 from rasen.batch.finish import Finished, read_finished
 from rasen.batch.queries import open_index
+from rasen.batch.requalify import (
+    check_qualifiable,
+    file_qualification,
+    read_request,
+    start_qualification,
+)
+from rasen.batch.requested import waiting_requests
 from rasen.batch.resume import start_resumed
 from rasen.batch.run_events import Observer
 from rasen.batch.runner import run_to_end
@@ -182,6 +189,49 @@ def resume(
         start = start_resumed(settings, store, release, resumed, from_step=from_step, deploy=deploy).start
         finished = run_to_end(settings, store, release, start, observe, jobs=jobs)
     return Executed(settings=settings, store=store, pipeline=pipeline, run=start.run, finished=finished)
+
+
+def requalify(
+    settings: Settings,
+    beginning: str,
+    *,
+    by: str,
+    now: datetime,
+    observe: Observer,
+    jobs: int | None = None,
+) -> Executed:
+    """Qualify a published version anew and return how the run that does it ended.
+
+    A request for it that nobody works on, such as the deploy function files, is taken up instead of filing another.
+
+    Args:
+        settings: Where everything lies.
+        beginning: The beginning or the end of the id of the run that published the version, or qualified it anew.
+        by: Who wishes it.
+        now: The wish's instant, aware.
+        observe: Called as steps begin and end.
+        jobs: How many steps may run at once.
+
+    Raises:
+        InvalidInput: There is no such run, or it has published no model.
+        TrustError: Something of it is not what was signed for.
+    """
+    store = open_store(settings)
+    row = open_index(settings).find_run(beginning)
+    pipeline = row.pipeline
+    version = read_start(store, pipeline, row.run).start.qualifies or row.run
+    waiting = [
+        name
+        for other, name in waiting_requests(settings, store, settled=set())
+        if other == pipeline and read_request(store, pipeline, name).run == version
+    ]
+    if not waiting:
+        check_qualifiable(settings, store, pipeline, version)
+        waiting = [file_qualification(store, pipeline, version, by=by, now=now)]
+    release, started = start_qualification(settings, store, pipeline, waiting[0])
+    run = started.start.run
+    finished = run_to_end(settings, store, release, started.start, observe, jobs=jobs)
+    return Executed(settings=settings, store=store, pipeline=pipeline, run=run, finished=finished)
 
 
 def explain(

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from rasen.batch.requalify import check_qualified
 from rasen.batch.start import Started, read_start
 from rasen.deploy.evidence import Evidence
 from rasen.deploy.gates import judge
@@ -67,6 +68,8 @@ def finish_run(
         store, load_trust(settings), pipeline, started.start.release, environment=settings.environment
     )
     attempts = {step: counted_attempt(store, started.start, step) for step in release.spec.steps}
+    if started.start.qualifies is not None:
+        check_qualified(settings, store, pipeline, started.start.qualifies, attempts)
     models = [
         a.result.model for a in attempts.values() if a is not None and a.result is not None and a.result.model
     ]
@@ -228,6 +231,7 @@ def _published_model(
         trained_until=model.trained_until,
         description=model.description,
         qualification=Qualification(
+            champion=(found.get("champion") or {}).get("run") or None,
             engine=str(found.get("engine", "native")),
             engines=engines,
             evaluation=evaluation,

@@ -7,7 +7,7 @@ from the ledger, as a small store of copies that the SDK verifies with the same 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rasen.batch.start import read_start
@@ -39,7 +39,8 @@ def newest_release_run(
 ) -> Manifest | None:
     """Return the manifest of the newest run (before `before`) that ran a release for deployment, or `None`.
 
-    Runs of a working copy and trial runs do not count: their parameters are whatever somebody tried.
+    Runs of a working copy and trial runs do not count: their parameters are whatever somebody tried. Nor do runs that
+    only qualified a model anew: they have read nothing, and are newer than what they took it from.
     """
     runs = [name.removesuffix(".json") for name in store.children(f"manifests/{pipeline}/")]
     for run in [run for run in reversed(runs) if before is None or run < before][:_RUNS_LOOKED_AT]:
@@ -48,7 +49,9 @@ def newest_release_run(
             start = read_start(store, pipeline, run)
         except RasenError:
             continue  # what cannot be verified is no yardstick
-        if start.sha256 == manifest.start_sha256 and start.start.origin == "release" and start.start.deploy:
+        began = start.start
+        real = began.origin == "release" and began.deploy and began.qualifies is None
+        if real and start.sha256 == manifest.start_sha256:
             return manifest
     return None
 
@@ -114,11 +117,21 @@ def write_context(
     step: str,
     parameters: dict[str, object],
     folder: Path,
+    judged: Mapping[str, object] | None = None,
     recorded: Path | None = None,
 ) -> None:
     """Write the context file that tells the SDK in the kernel which run this is and where its folders are.
 
-    With `recorded`, the reads that lie there answer queries instead of the warehouse.
+    Args:
+        path: The file.
+        settings: Where everything lies.
+        run: The run's id.
+        pipeline: The pipeline's name.
+        step: The step's name.
+        parameters: What the notebook is given.
+        folder: Where `inputs/` and `staging/` lie.
+        judged: For a gate notebook: the endpoint, and the schema and files of the version that stands for it.
+        recorded: The reads that answer queries instead of the warehouse.
     """
     context = {
         "format": 1,
@@ -130,6 +143,7 @@ def write_context(
         "inputs": str(folder / "inputs"),
         "staging": str(folder / "staging"),
         "warehouse": str(settings.warehouse_dir),
+        "judged": judged,
         "recorded": None if recorded is None else str(recorded),
     }
     path.write_text(json.dumps(context), encoding="utf-8")

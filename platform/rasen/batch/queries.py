@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from rasen.pipeline_graph import topological_order
 from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store, open_store
-from rasen.tracking.index import DeploymentRow, Index, RunRow
+from rasen.tracking.index import Index, Rebuilt
+from rasen.tracking.index_rows import DeploymentRow, RunRow
 from rasen.tracking.keys import QUALIFY_STEP, run_prefix
 from rasen.tracking.pins import read_pins
 from rasen.tracking.records import LiveStep, Start, StepResult, Verdict
@@ -66,10 +68,25 @@ class RunDetails:
 
 
 def open_index(settings: Settings) -> Index:
-    """Return the index after it has caught up with the store."""
-    index = Index(settings.index_file)
+    """Return the index after it has caught up with the store.
+
+    Raises:
+        StoreUnavailable: The store is down, or another process is building the first index.
+    """
+    index = _index(settings)
     index.catch_up(open_store(settings), load_trust(settings), environment=settings.environment)
     return index
+
+
+def rebuild_index(settings: Settings) -> Rebuilt:
+    """Build the index anew from the whole store, and return what was found."""
+    return _index(settings).rebuild(
+        open_store(settings), load_trust(settings), environment=settings.environment
+    )
+
+
+def _index(settings: Settings) -> Index:
+    return Index(settings.index_file, processes=os.cpu_count() or 1)
 
 
 def find_run(settings: Settings, beginning: str) -> RunRow:
@@ -121,7 +138,7 @@ def describe_run(settings: Settings, beginning: str) -> RunDetails:
         error=row.error,
         seconds=row.seconds,
         steps=tuple(steps),
-        decisions=tuple(one for one in index.deployments(limit=1000) if one.run == row.run),
+        decisions=tuple(index.deployments(run=row.run, pipeline=row.pipeline, limit=None)),
         kept_for=tuple(pins.reasons),
         burial=describe_burial(store, row.pipeline, row.run),
     )

@@ -18,7 +18,7 @@ from rasen.parameters import Layer, Resolved, resolve_steps
 from rasen.release import Release
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
-from rasen.tracking.keys import CANCEL_PREFIX, request_key, start_key
+from rasen.tracking.keys import CANCEL_PREFIX, QUALIFY_REQUEST_PREFIX, request_key, start_key
 from rasen.tracking.records import Request, Start
 
 
@@ -33,11 +33,15 @@ class Started:
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed:
-    """What a run takes over from another: the instant that it was for, and the results of steps, each with its run."""
+    """What a run takes over from another: the instant that it was for, and the results of steps, each with its run.
+
+    `qualifies` says that nothing else than the qualification is to be done again.
+    """
 
     run: str
     scheduled_at: datetime
     reuses: Mapping[str, str]
+    qualifies: bool = False
 
 
 def scheduled_instant(start: Start) -> datetime:
@@ -61,13 +65,15 @@ def file_request(
     its run again. `at` is later than every start of the pipeline, so that the run will be the newest.
 
     Raises:
-        InvalidInput: The id is one of a wish to cancel.
+        InvalidInput: The id is one of a wish of another kind.
     """
     name = request or secrets.token_hex(6)
-    if name.startswith(CANCEL_PREFIX):
-        raise InvalidInput(
-            f"--request {name!r}: names that begin with {CANCEL_PREFIX!r} are wishes to cancel a run"
-        )
+    for prefix, wish in (
+        (CANCEL_PREFIX, "to cancel a run"),
+        (QUALIFY_REQUEST_PREFIX, "to qualify a version"),
+    ):
+        if name.startswith(prefix):
+            raise InvalidInput(f"--request {name!r}: names that begin with {prefix!r} are wishes {wish}")
     key = request_key(pipeline, name)
     newest = newest_run(store, pipeline)
     at = now.astimezone(UTC)
@@ -117,7 +123,8 @@ def start_run(
         deploy=deploy,
         image=image,
         scheduled_at=resumed.scheduled_at if resumed else None,
-        resumes=resumed.run if resumed else None,
+        resumes=resumed.run if resumed and not resumed.qualifies else None,
+        qualifies=resumed.run if resumed and resumed.qualifies else None,
         reuses=dict(resumed.reuses) if resumed else {},
     )
     step_parameters(release, start)

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from rasen.batch.gate_notebooks import OUTPUTS_FOLDER
 from rasen.batch.step_logs import log_path
 from rasen.batch.work import Ending, Work
 from rasen.errors import PreconditionFailed, StepFailed
@@ -57,6 +58,10 @@ def write_result(work: Work, ending: Ending, *, seconds: float) -> None:
         (staging / "model.onnx", "model.onnx"),
         (staging / "qualification.json", "qualification.json"),
         (work.folder / "log.txt", "log.txt"),
+        *(
+            (path, path.relative_to(work.folder).as_posix())
+            for path in sorted((work.folder / OUTPUTS_FOLDER).rglob("*.ipynb"))
+        ),
     ):
         if path.is_file():
             uploads.add(path, name)

@@ -17,9 +17,12 @@ from rasen.cli import (
     cancel,
     compare,
     dead_letters,
+    decisions,
     demo,
     deployments,
+    history,
     keys,
+    live,
     logs,
     notebook,
     register,
@@ -31,6 +34,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    trust,
     up,
 )
 from rasen.errors import PlatformFailed, RasenError
@@ -50,7 +54,8 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
-        *(deployments, rollout, dead_letters, keys, retention, tables, up, demo),
+        *(deployments, live, history, decisions, rollout, dead_letters),
+        *(trust, keys, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -105,6 +105,7 @@ def _decide(settings: Settings, record: LedgerRecord, decision: Decision) -> Led
 
 
 def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
+    from rasen.cli.live import waiting_lines
     from rasen.deploy.replicas import Replicas, observe
     from rasen.deploy.rollout import describe_step, judge_step, percent
     from rasen.store import open_store
@@ -125,6 +126,8 @@ def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
                 "number": record.number,
                 "variants": state.variants,
                 "rollout": rollout,
+                "held": state.held,
+                "frozen": state.frozen,
                 "seen": seen,
                 "next": judgement,
             }
@@ -146,6 +149,8 @@ def _show(settings: Settings, record: LedgerRecord, *, as_json: bool) -> None:
             f"  {each.role:<10} {percent(each.weight):>7}  {each.run}  {_describe_counts(mine)}",
             soft_wrap=True,
         )
+    for line in waiting_lines(record.endpoint, state.held, state.frozen):
+        out.print(line, soft_wrap=True)
     if rollout is None or judgement is None:
         out.print("  nothing is under way")
         return

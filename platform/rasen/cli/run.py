@@ -67,6 +67,13 @@ def run_pipeline(
         str | None,
         typer.Option("--from", help="with --resume: run this step and all that follows again, keep the rest"),
     ] = None,
+    qualify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="a run that published a model: qualify that again, beside what is live now; its steps are kept",
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="only show where each parameter's value would come from")
     ] = False,
@@ -78,12 +85,10 @@ def run_pipeline(
     from rasen.parameter_explanation import render_explanation
     from rasen.store import open_store
 
-    _check_combination(
-        pipeline,
-        resume=resume,
-        from_step=from_step,
-        changes=bool(parameter or parameters_file or request or explain),
-    )
+    changes = bool(parameter or parameters_file or request or explain)
+    _check_combination(pipeline, resume=resume, from_step=from_step, changes=changes, qualify=qualify)
+    if qualify is not None and (changes or dev or release_id or deploy is not None):
+        _refuse_with_qualify()
     settings = load_settings()
     given = _read_yaml(parameters_file) if parameters_file else {}
     now = datetime.now(tz=UTC)
@@ -99,7 +104,11 @@ def run_pipeline(
                 console().print(escape(line), soft_wrap=True)
         return
     with open_view(open_store(settings), as_json=as_json) as view:
-        if resume is not None:
+        if qualify is not None:
+            executed = execute.requalify(
+                settings, qualify, by=getpass.getuser(), now=now, observe=view.observe, jobs=jobs
+            )
+        elif resume is not None:
             executed = execute.resume(
                 settings,
                 resume,
@@ -138,12 +147,23 @@ def run_pipeline(
     raise typer.Exit(executed.exit_code)
 
 
+def _refuse_with_qualify() -> None:
+    from rasen.errors import InvalidInput
+
+    raise InvalidInput(
+        "--qualify RUN takes everything from the run that published the version: parameters, release, and whether it "
+        "may go live; leave the other options out"
+    )
+
+
 def _check_combination(
-    pipeline: str | None, *, resume: str | None, from_step: str | None, changes: bool
+    pipeline: str | None, *, resume: str | None, from_step: str | None, changes: bool, qualify: str | None
 ) -> None:
     from rasen.errors import InvalidInput
 
-    if pipeline is None and resume is None:
+    if qualify is not None and (pipeline is not None or resume is not None):
+        raise InvalidInput(f"--qualify {qualify!r} names a run; leave the pipeline and --resume out")
+    if pipeline is None and resume is None and qualify is None:
         raise InvalidInput("which pipeline? give its name, or a folder with --dev, or --resume RUN")
     if from_step is not None and resume is None:
         raise InvalidInput(f"--from {from_step!r} says where to resume; add --resume RUN")

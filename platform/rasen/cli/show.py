@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -57,6 +58,8 @@ def show_run(
         out.print("asked for with " + escape(", ".join(f"{k}={v!r}" for k, v in start.parameters.items())))
     if start.resumes:
         out.print(f"resumes {start.resumes}")
+    if start.qualifies:
+        out.print(f"qualifies run {start.qualifies} again")
     for reason in details.kept_for:
         out.print(f"kept: {escape(reason)}", soft_wrap=True)
     if details.burial:
@@ -98,6 +101,8 @@ def _show_step(out: Console, settings: Settings, details: RunDetails, step: Step
     metrics = {metric.name: metric.value for metric in step.result.metrics if not metric.slice}
     if metrics:
         out.print("  " + show_metrics(metrics, most=20))
+    for line in _qualification(step.result):
+        out.print(f"  {escape(line)}", soft_wrap=True)
     if len(step.attempts) <= 1 and step.result.error is not None:
         out.print(_error(step.result), soft_wrap=True)
     run = step.reused_from or details.run
@@ -106,6 +111,43 @@ def _show_step(out: Console, settings: Settings, details: RunDetails, step: Step
     for file in step.result.files:
         name = escape(file.key.removeprefix(prefix))
         out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)
+
+
+def _names(imported: Mapping[str, Any]) -> str:  # Any: JSON of rasen.model.pickle_globals
+    """Return what a model's pickle names: information, which tells nothing of whether it may be loaded."""
+    names, most = list(imported["names"]), 12
+    rest = [f"{len(names) - most} more"] if len(names) > most else []
+    rest += [] if imported["complete"] else ["more that was not read"]
+    return ", ".join([*names[:most], *rest]) or "nothing"
+
+
+def _qualification(result: StepResult) -> Iterator[str]:
+    """Yield what executing the model has shown, beside the metrics."""
+    found = result.qualification or {}
+    champion = found.get("champion")
+    if champion is not None:
+        compared = "compared with" if champion.get("evaluated") else "not compared with"
+        why = f": {champion['reason']}" if champion.get("reason") else ""
+        yield f"{compared} {champion.get('run') or 'what is live'}{why}"
+    for notebook, sides in (found.get("notebooks") or {}).items():
+        for side, ran in sides.items():
+            if ran is not None:
+                yield f"{notebook} with the {side}: {_gate_notebook(ran)}"
+    if imported := found.get("pickle_globals"):
+        yield f"unpickling imports {_names(imported)}"
+    for finding in found.get("findings") or ():
+        yield f"finding: {clean_line(finding, most=500)}"
+
+
+def _gate_notebook(ran: Mapping[str, Any]) -> str:  # Any: JSON
+    if ran["verdict"] == "succeeded":
+        return (
+            "  ".join(f"{name} {float(value):.4g}" for name, value in ran["metrics"].items()) or "no metric"
+        )
+    error = ran.get("error") or {}
+    where = f"cell {error['cell']}: " if error.get("cell") is not None else ""
+    message = clean_line(str(error.get("message", "")), most=500)
+    return f"{ran['verdict']}, {where}{error.get('name', '')}: {message}"
 
 
 def _cost(result: StepResult | None) -> str:

@@ -8,6 +8,7 @@ Nothing here unpickles: a model file is a stream of bytes with a digest.
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ from rasen.tracking.records import (
 )
 from rasen.tracking.results import read_published_result
 from rasen.tracking.signature import TrustStore
+from rasen.versions import compare_versions
 
+_log = logging.getLogger(__name__)
 _REQUIRED_FILES = ("model", "example")
 
 
@@ -134,7 +137,7 @@ def check_contents(
 
     Raises:
         TrustError, ObjectNotFound, UnreadableRecord, InvalidInput: Something is not what was signed for.
-        ModelFailed: The model was not qualified.
+        ModelFailed: The model was not qualified, or with other libraries than these.
         StoreUnavailable: The store is down; nothing can be said.
     """
     manifest = candidate.manifest
@@ -149,7 +152,30 @@ def check_contents(
         _check_file(store, file, pipeline=candidate.pipeline, scratch_dir=scratch_dir)
     if QUALIFY_STEP not in manifest.steps:
         raise ModelFailed("the model was never run before publication: the manifest has no step '_qualify'")
+    _check_libraries(manifest)
     return read_results(store, manifest)
+
+
+def _check_libraries(manifest: Manifest) -> None:
+    """Compare the libraries that the model was qualified with to those of this image, which serving shares.
+
+    Raises:
+        ModelFailed: Python, or a library of the serving set, is of another major or minor version.
+    """
+    differing = compare_versions(manifest.versions)
+    breaking = [each for each in differing if each.breaks]
+    if breaking:
+        raise ModelFailed(
+            "the model was qualified with other libraries than it would be served with: "
+            f"{'; '.join(map(str, breaking))}; run the pipeline again in this environment"
+        )
+    if differing:
+        _log.warning(
+            "run %s of %s was qualified with other libraries, only their last place differs: %s",
+            manifest.run,
+            manifest.pipeline,
+            "; ".join(map(str, differing)),
+        )
 
 
 def read_results(store: Store, manifest: Manifest) -> dict[str, StepResult]:

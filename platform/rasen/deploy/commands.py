@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from rasen.deploy.dead_letters import letter_id, read_dead_letter
 from rasen.deploy.ledger import list_records
-from rasen.errors import InvalidInput, PlatformFailed
+from rasen.errors import InvalidInput, KeyRefused, PlatformFailed
 from rasen.events import CloudEvent, endpoint_commanded
 from rasen.store import open_store
 from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.records import Record
-from rasen.tracking.signature import Role, Signer, TrustStore, load_trust, open_signed, open_signer, sign
+from rasen.tracking.signature import Role, Signer, TrustStore, load_trust, open_signer, open_vouched, sign
 
 if TYPE_CHECKING:
     from rasen.settings import Settings
@@ -62,11 +62,16 @@ def open_command(text: str, trust: TrustStore, *, environment: str) -> Command:
     """Return a command that was sent, after its signature has been checked.
 
     Raises:
-        SignatureInvalid, KeyRefused: Nobody who may has signed it.
+        SignatureInvalid, KeyRefused: Nobody who may has signed it, or somebody in another's name.
         UnreadableRecord: It is signed, but no command.
     """
-    payload = open_signed(text.encode(), _PLACE, trust=trust, role=Role.OPERATOR, environment=environment)
-    return Command.from_bytes(payload, source="the command")
+    payload, key = open_vouched(
+        text.encode(), _PLACE, trust=trust, role=Role.OPERATOR, environment=environment
+    )
+    command = Command.from_bytes(payload, source="the command")
+    if key.holder and key.holder != command.by:
+        raise KeyRefused(f"key {key.key_id!r} signs for {key.holder!r}, and the command is by {command.by!r}")
+    return command
 
 
 def give_command(settings: Settings, command: Command) -> LedgerRecord:

@@ -1,7 +1,7 @@
 """`rasen up`: the whole platform on one machine, in the foreground.
 
 Besides supervising the processes it does what a cluster does on a schedule: it makes published tables visible that a
-kill has left behind, and keeps the index up to date.
+kill has left behind, keeps the index up to date, and runs the qualifications that the deploy function asks for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from rasen.batch.tables import stale_pipelines
 from rasen.errors import PlatformFailed, RasenError
 from rasen.local.processes import Group, check_ports, platform_programs
+from rasen.local.requested_runs import RequestedRuns
 from rasen.settings import Settings, platform_environment
 from rasen.store import Store, open_store
 from rasen.tracking.index import Index
@@ -85,19 +86,22 @@ def run_platform(settings: Settings, *, tell: Tell, ready: Callable[[Group], Non
             signal.signal(number, ask_to_stop)
         ready(group)
         store = open_store(settings)
+        requested = RequestedRuns(settings, store, tell=tell)
         look_due = 0.0
         while not stop:
             for name in group.supervise():
                 tell(f"{name} had ended and was started again; its log: {settings.logs_dir / name}.log")
+            requested.poll()
             if time.monotonic() >= look_due:
                 look_due = time.monotonic() + settings.reconcile_seconds
-                look_for_missed(settings, store, tell=tell)
+                look_for_missed(settings, store, requested, tell=tell)
             time.sleep(_TICK_SECONDS)
         tell("stopping")
+        requested.stop()
 
 
-def look_for_missed(settings: Settings, store: Store, *, tell: Tell) -> None:
-    """Bring the warehouse and the index up to what the store says."""
+def look_for_missed(settings: Settings, store: Store, requested: RequestedRuns, *, tell: Tell) -> None:
+    """Bring the warehouse and the index up to what the store says, and work on what was asked for."""
     try:
         for pipeline in stale_pipelines(settings, store):
             # In a process of its own: the warehouse needs libraries that an idle supervisor should not hold.
@@ -108,5 +112,6 @@ def look_for_missed(settings: Settings, store: Store, *, tell: Tell) -> None:
             )
         index = Index(settings.index_file)
         index.catch_up(store, load_trust(settings), environment=settings.environment)
+        requested.look()
     except (RasenError, OSError) as error:
         tell(f"the regular look at the store failed, and will be repeated: {error}")

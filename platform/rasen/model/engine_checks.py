@@ -23,7 +23,7 @@ from rasen.model.threshold_rows import threshold_rows
 
 Values = dict[str, list[Any]]  # Any: JSON values
 
-_REAL_ROWS = 5000
+REAL_ROWS = 5000
 _MIXED_ROWS = 1000
 _EDGE_ROWS = 2000
 _ODD_ROWS = 200
@@ -52,7 +52,7 @@ class Comparison:
 
     def __init__(self, model: object, schema: ModelSchema, rows: Mapping[str, Sequence[object]]) -> None:
         self._native = NativeEngine(model, schema)
-        real: Values = {name: list(values[:_REAL_ROWS]) for name, values in rows.items()}
+        real: Values = {name: list(values[:REAL_ROWS]) for name, values in rows.items()}
         self._parts = _parts(real, model, schema)
         self._asked: list[tuple[Values, Predictions]] = []
         self._refused: list[tuple[Values, Exception]] = []

@@ -24,7 +24,7 @@ from rasen.store import Store
 from rasen.tracking.manifest import VerifiedManifest, read_manifest
 from rasen.tracking.records import FileRecord
 from rasen.tracking.signature import TrustStore
-from rasen.versions import serving_versions
+from rasen.versions import compare_versions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,12 +184,7 @@ def load_version(
 
 def differing_versions(recorded: Mapping[str, str]) -> str:
     """Say which libraries are of another version here than `recorded`, empty when none is."""
-    here = serving_versions()
-    return "; ".join(
-        f"{name} was {version}, is {here[name]}"
-        for name, version in sorted(recorded.items())
-        if name in here and here[name] != version
-    )
+    return "; ".join(map(str, compare_versions(recorded)))
 
 
 def parse_example(data: bytes, schema: ModelSchema) -> tuple[pd.DataFrame, Predictions]:

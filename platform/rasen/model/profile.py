@@ -53,6 +53,16 @@ class Profile:
         """
         return self.predict_columns(_key_columns(frame, self.by), rows=len(frame))
 
+    def coverage(self, frame: pd.DataFrame) -> float:
+        """Return the share of rows whose own group was seen, not only a coarser one; 1 for a profile of no columns.
+
+        Raises:
+            InvalidInput: A column of `by` is missing or has a type that cannot be a key.
+        """
+        keys = list(zip(*_key_columns(frame, self.by).values(), strict=True))
+        known = sum(key in self.levels for key in keys)
+        return known / len(keys) if keys else 1.0
+
     def predict_columns(self, columns: Mapping[str, Sequence[object]], *, rows: int) -> np.ndarray:
         """Return one number a row for columns of JSON values, shape `(rows,)`; missing values are `None`.
 

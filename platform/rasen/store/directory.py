@@ -28,6 +28,7 @@ from rasen.errors import (
     PreconditionFailed,
     StoreUnavailable,
 )
+from rasen.store.folder_stamps import stamp_of_directory
 from rasen.store.protocol import Stat, check_key
 
 _CHUNK_BYTES = 1 << 20
@@ -42,6 +43,7 @@ class DirectoryStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._real_root = ""  # found out with the first read
 
     def read(self, key: str) -> bytes:
         """Return the object's bytes."""
@@ -83,7 +85,7 @@ class DirectoryStore:
     def stat(self, key: str) -> Stat | None:
         """Return what is known of the object, or `None`."""
         try:
-            found = (self.root / check_key(key)).stat()
+            found = (self.root / check_key(key)).lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         if not stat.S_ISREG(found.st_mode):
@@ -125,6 +127,10 @@ class DirectoryStore:
                         removed += 1
         return removed
 
+    def folder_stamp(self, prefix: str) -> str | None:
+        """Return a text that is another one after an object has come into a folder; see `store/folder_stamps.py`."""
+        return stamp_of_directory(self.root / prefix)
+
     def upload(self, path: Path, key: str, *, sha256: str) -> int:
         """Copy a local file to a new object, checking its digest on the way."""
         with path.open("rb") as source, self._staged(key) as staged:
@@ -152,10 +158,21 @@ class DirectoryStore:
                 raise
 
     def _open(self, key: str) -> IO[bytes]:
+        """Open an object; a link in the tree is none, because it may lead to what nobody put into this store."""
         try:
-            return (self.root / check_key(key)).open("rb")
+            file = (self.root / check_key(key)).open("rb")
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise ObjectNotFound(f"no object {key!r} in the store {str(self.root)!r}") from None
+        # Asked of what is open, not of the path: the answer stays true, and costs one call whatever the key's length.
+        real = os.readlink(f"/proc/self/fd/{file.fileno()}").removesuffix(" (deleted)")  # noqa: PTH115  # as above
+        if real != f"{self._real_root}/{key}":
+            self._real_root = os.path.realpath(self.root)  # the store may have been moved
+            if real != f"{self._real_root}/{key}":
+                file.close()
+                raise ObjectNotFound(
+                    f"no object {key!r} in the store {str(self.root)!r}: a link is there, and links are not followed"
+                )
+        return file
 
     def _walk(self, folder: str) -> Iterator[str]:
         pending = [folder]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rasen.errors import DigestMismatch, ObjectNotFound, PreconditionFailed, StoreUnavailable
+from rasen.store.folder_stamps import folder_stamp
 from rasen.store.protocol import Stat, Store
 
 _FIRST_PAUSE_SECONDS = 0.1
@@ -131,6 +132,10 @@ class PatientStore:
     def download(self, key: str, path: Path, *, sha256: str) -> None:
         """Copy an object to a local file, which appears only when the digest is right."""
         self._again(lambda: self._store.download(key, path, sha256=sha256))
+
+    def folder_stamp(self, prefix: str) -> str | None:
+        """Return the stamp of a folder, `None` where the store behind this one has none."""
+        return folder_stamp(self._store, prefix)
 
     def _holds(self, key: str, sha256: str) -> bool:
         with tempfile.TemporaryDirectory(prefix="rasen-") as folder:

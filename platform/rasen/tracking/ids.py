@@ -50,6 +50,15 @@ def check_run_id(text: str) -> str:
 
 
 def instant_of(run: str) -> datetime:
-    """Return the instant that a run id begins with, aware, in UTC."""
+    """Return the instant that a run id begins with, aware, in UTC.
+
+    Raises:
+        InvalidInput: It is not a run id, or names no instant.
+    """
     stamp = check_run_id(run).split("-", 1)[0]
-    return datetime.strptime(f"{stamp[:-4]}.{stamp[-4:-1]}+0000", "%Y%m%dT%H%M%S.%f%z")
+    day = int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8])
+    time = int(stamp[9:11]), int(stamp[11:13]), int(stamp[13:15]), int(stamp[15:18]) * 1000
+    try:  # by hand: `strptime` takes ten times as long, and lists of runs call this for every one
+        return datetime(*day, *time, tzinfo=UTC)
+    except ValueError as error:
+        raise InvalidInput(f"{run!r} is not a run id: {error}") from None

@@ -14,6 +14,9 @@ LIVE_SWEEP_KEY = "live/swept.json"
 ACCESS_PREFIX = "access/"
 DEAD_LETTERS_PREFIX = "dead_letters/"
 ACCESS_HINT_KEY = "access/changed"
+RESIGNED_PREFIX = "resigned/"
+SIGNED_PREFIXES = ("access/", "dead_letters/", "endpoints/", "manifests/", "releases/", RESIGNED_PREFIX)
+"""Where signed objects lie, among others that are not signed."""
 
 
 def release_key(pipeline: str, release: str) -> str:
@@ -94,6 +97,11 @@ def deployment_key(endpoint: str, number: int) -> str:
 def dead_letter_key(letter: str) -> str:
     """An event that nobody can answer, kept by the decider for people to look at and to replay."""
     return f"{DEAD_LETTERS_PREFIX}{letter}.json"
+
+
+def resigning_key(key_id: str, digest: str) -> str:
+    """Signed record of what was signed again because its key is not trusted any more."""
+    return f"{RESIGNED_PREFIX}{key_id}/{digest}.json"
 
 
 def tombstone_key(pipeline: str, run: str) -> str:

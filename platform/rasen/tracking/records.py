@@ -115,6 +115,7 @@ class ModelRecord(Part):
     slices: list[str] = []
     trained_until: str | None = None
     description: str = ""
+    versions: dict[str, str] = {}  # of the serving set, in the kernel that made it
 
 
 class ErrorRecord(Part):

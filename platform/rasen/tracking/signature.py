@@ -2,7 +2,8 @@
 
 A signed object is one line of JSON (key id, role, signature), a newline, and the payload's exact bytes. Ed25519 signs
 `rasen/1`, the role, the object's key and the payload, separated by NUL: a copy under another key does not verify, and
-nothing is re-serialised between signing and checking. Public keys come from the settings, never from the store.
+nothing is re-serialised between signing and checking. Whose signature counts says `trust.py`, who signs `signers.py`;
+their names are offered here too, because whoever signs or checks needs them together.
 """
 
 from __future__ import annotations
@@ -10,206 +11,75 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-from contextlib import suppress
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal
 
-from filelock import FileLock
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from rasen.errors import KeyRefused, PreconditionFailed, SignatureInvalid
 from rasen.store import Store
-from rasen.tracking.records import Part, Record
+from rasen.tracking.records import Part
+from rasen.tracking.signers import FileSigner, Signer, open_signer
+from rasen.tracking.trust import PublicKey, Role, TrustStore, load_trust, read_trust
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from rasen.settings import Settings
+__all__ = [
+    "FileSigner",
+    "PublicKey",
+    "Role",
+    "SignedObject",
+    "Signer",
+    "TrustStore",
+    "load_trust",
+    "open_signed",
+    "open_signer",
+    "open_vouched",
+    "parse_signed",
+    "read_signed",
+    "read_trust",
+    "sign",
+    "signed_message",
+    "write_signed",
+]
 
 _HEADER_MAX_BYTES = 1024
+_LARGE_BYTES = 32_768
+"""Of a payload that is larger, the digest is signed."""
 
 
-class Role(StrEnum):
-    """What a signature stands for.
+class SignedObject(Part):
+    """The header line of a signed object.
 
-    An operator's signs commands about endpoints (roll back, approve), and nothing that lies in the store: who may undo
-    a deployment need not be able to publish a model.
+    `digest` says that the signature is of the payload's SHA-256 and not of the payload itself, because a KMS signs at
+    most 64 KiB. The two kinds of message begin differently, so a signature of one never fits the other.
     """
-
-    REGISTRAR = "registrar"
-    CONTROL = "control"
-    DECIDER = "decider"
-    OPERATOR = "operator"
-
-
-class Signer(Protocol):
-    """Somebody who may sign: a key file here, a KMS in a cluster."""
-
-    @property
-    def key_id(self) -> str:
-        """Name of the key in the list of trusted keys."""
-
-    @property
-    def role(self) -> Role:
-        """What its signatures stand for."""
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the Ed25519 signature of `message`, 64 bytes."""
-
-
-class PublicKey(Part):
-    """One trusted key."""
 
     key_id: str
     role: Role
-    public_key: str = Field(description="32 raw bytes in base64")
-    environments: list[str]
-    state: Literal["active", "verify_only", "revoked"] = "active"
+    signature: str
+    digest: Literal["sha256"] | None = None
 
 
-class TrustStore(Record):
-    """The public keys that are trusted here."""
-
-    keys: list[PublicKey] = Field(default_factory=list)
-
-    def verify(self, message: bytes, signature: bytes, *, key_id: str, role: Role, environment: str) -> None:
-        """Check one signature.
-
-        Raises:
-            KeyRefused: The key is unknown, revoked, or trusted for another role or environment only.
-            SignatureInvalid: The signature does not fit the message.
-        """
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-        known = next((key for key in self.keys if key.key_id == key_id), None)
-        if known is None:
-            raise KeyRefused(f"key {key_id!r} is not among the trusted keys")
-        if known.state == "revoked":
-            raise KeyRefused(f"key {key_id!r} is revoked")
-        if known.role is not role:
-            raise KeyRefused(f"key {key_id!r} signs as {known.role.value!r}, not as {role.value!r}")
-        if environment not in known.environments:
-            raise KeyRefused(f"key {key_id!r} is trusted in {known.environments}, not in {environment!r}")
-        try:
-            Ed25519PublicKey.from_public_bytes(base64.b64decode(known.public_key)).verify(signature, message)
-        except InvalidSignature:
-            raise SignatureInvalid(f"the signature by key {key_id!r} does not fit the bytes") from None
-
-
-class FileSigner:
-    """A private key in a file that only its owner may read."""
-
-    def __init__(self, path: Path, role: Role) -> None:
-        self._path = path
-        self._role = role
-        self._key_id: str | None = None
-
-    @property
-    def key_id(self) -> str:
-        """First 16 hexadecimal digits of the public key's SHA-256."""
-        if self._key_id is None:
-            self._key_id = _key_id(self._load())
-        return self._key_id
-
-    @property
-    def role(self) -> Role:
-        """What its signatures stand for."""
-        return self._role
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the signature of `message`."""
-        return self._load().sign(message)
-
-    def _load(self) -> Ed25519PrivateKey:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        if self._path.stat().st_mode & 0o077:
-            raise KeyRefused(
-                f"key file {str(self._path)!r} may be read by others; `chmod 600` it, or make a new one"
-            )
-        return Ed25519PrivateKey.from_private_bytes(self._path.read_bytes())
-
-
-def open_signer(settings: Settings, role: Role) -> Signer:
-    """Return this machine's signer for `role`; key and trust entry are made on first use.
-
-    A key of one machine lies beside what it signs, so it is trusted in this environment only, and never in `prod`.
-
-    Raises:
-        KeyRefused: The environment is `prod`.
-    """
-    if settings.environment == "prod":
-        raise KeyRefused("a key file of one machine is never trusted in 'prod'; name a KMS key there")
-    path = settings.keys_dir / f"{role.value}.key"
-    if not path.exists():
-        settings.keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(settings.keys_dir / ".lock"):
-            if not path.exists():
-                _make_key(path, role, settings)
-    return FileSigner(path, role)
-
-
-def _make_key(path: Path, role: Role, settings: Settings) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    private = Ed25519PrivateKey.generate()
-    trust = load_trust(settings)
-    entry = PublicKey(
-        key_id=_key_id(private),
-        role=role,
-        public_key=base64.b64encode(private.public_key().public_bytes_raw()).decode(),
-        environments=[settings.environment],
-    )
-    # Trust first: a kill in between leaves an entry that nobody can sign for, not a key that nobody trusts.
-    _replace(settings.trust_file, TrustStore(keys=[*trust.keys, entry]).to_bytes(), mode=0o644)
-    _replace(path, private.private_bytes_raw(), mode=0o600)
-
-
-def _replace(path: Path, data: bytes, *, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        part.unlink()
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _key_id(private: Ed25519PrivateKey) -> str:
-    return hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16]
-
-
-def load_trust(settings: Settings) -> TrustStore:
-    """Return the trusted public keys; none when the file is not there yet."""
-    return read_trust(settings.trust_file)
-
-
-def read_trust(path: Path) -> TrustStore:
-    """Return the trusted public keys of a file; none when it is not there."""
-    try:
-        return TrustStore.from_bytes(path.read_bytes(), source=str(path))
-    except FileNotFoundError:
-        return TrustStore()
-
-
-def _message(role: Role, key: str, payload: bytes) -> bytes:
-    return b"rasen/1\0" + role.value.encode() + b"\0" + key.encode() + b"\0" + payload
+def signed_message(role: Role, key: str, payload: bytes, *, digest: Literal["sha256"] | None = None) -> bytes:
+    """Return the bytes that are signed for an object of `role` under `key`."""
+    place = role.value.encode() + b"\0" + key.encode() + b"\0"
+    if digest is None:
+        return b"rasen/1\0" + place + payload
+    return b"rasen/1-sha256\0" + place + hashlib.sha256(payload).digest()
 
 
 def sign(key: str, payload: bytes, signer: Signer) -> bytes:
     """Return the bytes of the signed object that will lie under `key`."""
-    signature = signer.sign(_message(signer.role, key, payload))
+    digest: Literal["sha256"] | None = "sha256" if len(payload) > _LARGE_BYTES else None
+    message = signed_message(signer.role, key, payload, digest=digest)
+    while True:
+        key_id = signer.key_id
+        signature = signer.sign(message)
+        if signer.key_id == key_id:  # the key may be rotated in between, and never comes back
+            break
     header = {
-        "key_id": signer.key_id,
+        "key_id": key_id,
         "role": signer.role.value,
         "signature": base64.b64encode(signature).decode(),
-    }
+    } | ({"digest": digest} if digest else {})
     return json.dumps(header, separators=(",", ":")).encode() + b"\n" + payload
 
 
@@ -247,29 +117,45 @@ def open_signed(data: bytes, key: str, *, trust: TrustStore, role: Role, environ
         SignatureInvalid: There is no signature, or it does not fit these bytes under this key.
         KeyRefused: The key may not sign this.
     """
-    line, newline, payload = data.partition(b"\n")
-    try:
-        if not newline or len(line) > _HEADER_MAX_BYTES:
-            raise ValueError("no header line")
-        header = _Header.model_validate_json(line)
-        signature = base64.b64decode(header.signature, validate=True)
-    except (ValidationError, ValueError):
-        raise SignatureInvalid(
-            f"object {key!r} is not signed: its first line is no signature header"
-        ) from None
+    return open_vouched(data, key, trust=trust, role=role, environment=environment)[0]
+
+
+def open_vouched(
+    data: bytes, key: str, *, trust: TrustStore, role: Role, environment: str
+) -> tuple[bytes, PublicKey]:
+    """Return what `open_signed` does, and the key that vouches for it.
+
+    Raises:
+        SignatureInvalid, KeyRefused: As `open_signed`.
+    """
+    header, payload = parse_signed(data, key)
     if header.role is not role:
         raise KeyRefused(f"object {key!r} is signed as {header.role.value!r}; {role.value!r} must sign it")
-    message = _message(role, key, payload)
+    message = signed_message(role, key, payload, digest=header.digest)
+    signature = base64.b64decode(header.signature)
     try:
-        trust.verify(message, signature, key_id=header.key_id, role=role, environment=environment)
+        vouching = trust.verify(message, signature, key_id=header.key_id, role=role, environment=environment)
     except SignatureInvalid as error:
         raise SignatureInvalid(f"object {key!r}: {error}") from None
     except KeyRefused as error:
         raise KeyRefused(f"object {key!r}: {error}") from None
-    return payload
+    return payload, vouching
 
 
-class _Header(Part):
-    key_id: str
-    role: Role
-    signature: str
+def parse_signed(data: bytes, key: str) -> tuple[SignedObject, bytes]:
+    """Return the header and the payload of a signed object; nothing of it is verified.
+
+    Raises:
+        SignatureInvalid: It has no header.
+    """
+    line, newline, payload = data.partition(b"\n")
+    try:
+        if not newline or len(line) > _HEADER_MAX_BYTES:
+            raise ValueError("no header line")
+        header = SignedObject.model_validate_json(line)
+        base64.b64decode(header.signature, validate=True)
+    except (ValidationError, ValueError):
+        raise SignatureInvalid(
+            f"object {key!r} is not signed: its first line is no signature header"
+        ) from None
+    return header, payload

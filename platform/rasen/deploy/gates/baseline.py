@@ -38,7 +38,7 @@ def judge(name: str, gate: BaselineGate, evidence: Evidence) -> GateVerdict:
     passes = gain > 0 and gain >= needed * (1 - _ROUNDING)
     outcome = "better" if passes else "not enough" if gain > 0 else "equal" if gain == 0 else "worse"
     shown, other = in_words(value, reference)
-    reason = f"{gate.metric} {shown} is {_compared(gain, reference)} {gate.better_than} {other}"
+    reason = f"{gate.told} {shown} is {_compared(gain, reference)} {gate.better_than} {other}"
     if gain > 0 and not passes:
         reason += f", less than the {_percent(gate.margin)} that are asked for"
     return GateVerdict(

@@ -83,7 +83,7 @@ def judge(name: str, gate: ChampionGate, evidence: Evidence) -> GateVerdict:
             answer=gate.inconclusive,
             outcome="inconclusive",
             numbers=problem.numbers,
-            reason=f"{gate.metric}: inconclusive, {problem}",
+            reason=f"{gate.told}: inconclusive, {problem}",
         )
     outcome = decide(comparison, gate.margin)
     more = rows_that_decide(comparison, gate.margin, gate.confidence) if outcome == "inconclusive" else None
@@ -267,7 +267,7 @@ def _explain(gate: ChampionGate, comparison: Comparison, outcome: Outcome, more:
     rows = f"{comparison.rows} rows"
     if comparison.units != comparison.rows:
         rows += f" in {comparison.units} units"
-    measured = f"{gate.metric} {own} beside the champion's {other} on {rows} is"
+    measured = f"{gate.told} {own} beside the champion's {other} on {rows} is"
     if comparison.low == comparison.high == 0:
         return f"{measured} equal, whatever the rows: equivalent"
     sure = f"{gate.confidence * 100:.3g} %"

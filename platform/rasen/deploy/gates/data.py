@@ -53,7 +53,7 @@ def judge(name: str, gate: DataGate, evidence: Evidence) -> GateVerdict:
         raise Unmeasured("its tables cannot be read", "missing")
     tables = _tables(gate, files)
     if is_first(evidence):
-        return first(name)
+        return first(name, ", ".join(_called(table, files) for table in tables[:_TOLD]) + _more(tables))
     live = evidence.champion
     if live is None or live.files is None:
         problem = f"the live version cannot be looked at: {evidence.champion_problem or 'its files are gone'}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rasen.deploy.gates.found import found_number
 from rasen.deploy.gates.limits import Findings
-from rasen.deploy.gates.live_version import executed_another, is_first, why_silent
+from rasen.deploy.gates.live_version import NO_LIVE_VERSION, executed_another, is_first, why_silent
 from rasen.deploy.gates.measured import Unmeasured, in_words
 from rasen.pipeline_gates_contract import LatencyGate
 from rasen.tracking.ledger_records import GateVerdict
@@ -30,7 +30,7 @@ def judge(name: str, gate: LatencyGate, evidence: Evidence) -> GateVerdict:
         findings.limit("max_ms", gate.max_ms, taken, f"{what} {shown} ms, {{}} max {limit} ms")
     if gate.worse_than_champion is not None:
         if is_first(evidence):
-            findings.tell("first version: there is no live one to compare with", "first")
+            findings.tell(NO_LIVE_VERSION, "first")
         elif problem := executed_another(evidence):
             findings.hold(problem)
         else:

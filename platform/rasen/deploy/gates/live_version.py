@@ -27,12 +27,12 @@ def is_first(evidence: Evidence) -> bool:
     return evidence.champion is None and not evidence.champion_problem
 
 
-def first(name: str, told: str = "") -> GateVerdict:
-    """Return the verdict where no version is live; `told` goes before the sentence that says so."""
-    reason = "first version: there is no live one to compare with"
-    return GateVerdict(
-        gate=name, answer="pass", outcome="first", reason=f"{told}; {reason}" if told else reason
-    )
+NO_LIVE_VERSION = "there is no live version to compare with"
+
+
+def first(name: str, told: str) -> GateVerdict:
+    """Return the verdict where no version is live; `told` is what would have been compared."""
+    return GateVerdict(gate=name, answer="pass", outcome="first", reason=f"{told}: {NO_LIVE_VERSION}")
 
 
 def unavailable(name: str, problem: str, *, answer: Literal["fail", "hold"] = "hold") -> GateVerdict:

@@ -4,18 +4,17 @@ The profile is the yardstick of other gates and the fallback of serving, so a pr
 the groups gone, a mean that doubled) spoils both. `_qualify` asks it for the evaluation rows: `profile_mean` is what it
 answers on average, `profile_coverage` the share of rows whose group it knows.
 
-The band is a prediction interval for one more value of a normal process, so that "3 sigma" blocks one version in 370
-of a process at rest, however few versions it is made from (Hahn, 1970): mean +- t * s * sqrt(1 + 1/n), t with n - 1
-degrees of freedom. It is never narrower than one percent of the mean, or one point of coverage: versions that were all
-alike do not forbid the next one to differ in the last digit.
+The band is that of the `history` gate (`control_limits.py`), a prediction for one more value of a process at rest:
+"3 sigma" blocks as few of its versions as it says, however few make the band. It is never narrower than one percent of
+the mean, or one point of coverage: versions that were all alike do not forbid the next one to differ in the last digit.
 """
 
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from rasen.deploy.gates.control_limits import control_limits
 from rasen.deploy.gates.measured import Unmeasured, in_words
 from rasen.pipeline_gates_contract import ProfileGate
 from rasen.tracking.ledger_records import GateVerdict
@@ -97,40 +96,8 @@ def _past(gate: ProfileGate, evidence: Evidence, metric: str) -> list[float]:
 
 
 def _band(past: list[float], sigmas: float, *, least_width: float) -> tuple[float, float]:
-    """Return the ends of the prediction interval for one more value."""
-    count = len(past)
-    scale = max(map(abs, past)) or 1.0  # squares of numbers near the end of the range are infinite
-    center = sum(value / scale for value in past) / count
-    variance = sum((value / scale - center) ** 2 for value in past) / (count - 1)
-    half = student_quantile(sigmas, count - 1) * math.sqrt(variance * (1 + 1 / count))
-    half = max(half, abs(center) * _LEAST_WIDTH, least_width / scale)
-    return scale * (center - half), scale * (center + half)
-
-
-def student_quantile(sigmas: float, freedom: int) -> float:
-    """Return how far out Student's t is as rarely as a normal value is `sigmas` standard deviations out.
-
-    Args:
-        sigmas: 1 to 6.
-        freedom: Degrees of freedom, at least 1.
-    """
-    inside = 1 - 2 * NormalDist().cdf(-sigmas)
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _student_inside(middle, freedom) < inside:
-            low = middle
-        else:
-            high = middle
-    return math.tan((low + high) / 2) * math.sqrt(freedom)
-
-
-def _student_inside(angle: float, freedom: int) -> float:
-    """Return the chance of |t| <= tan(angle) * sqrt(freedom) (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    cosine, sine = math.cos(angle), math.sin(angle)
-    term = cosine if freedom % 2 else 1.0
-    total = term if freedom > 1 else 0.0
-    for order in range(3 if freedom % 2 else 2, freedom, 2):
-        term *= cosine * cosine * (order - 1) / order
-        total += term
-    return 2 / math.pi * (angle + sine * total) if freedom % 2 else sine * total
+    """Return the ends of the band for the value that follows `past`, the newest first."""
+    scale = max(map(abs, past)) or 1.0  # sums of numbers near the end of the range are infinite
+    limits = control_limits([value / scale for value in reversed(past)], sigmas)
+    half = max(limits.distance, abs(limits.mean) * _LEAST_WIDTH, least_width / scale)
+    return scale * (limits.mean - half), scale * (limits.mean + half)

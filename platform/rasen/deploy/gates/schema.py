@@ -31,7 +31,7 @@ def judge(name: str, gate: SchemaGate, evidence: Evidence) -> GateVerdict:
     except (InvalidInput, AttributeError, TypeError) as error:
         raise Unmeasured(f"its schema cannot be read: {error}", "unreadable") from None
     if is_first(evidence):
-        return first(name, f"major {candidate.major}: {_describe(new)}")
+        return first(name, f"major {candidate.major}, {_describe(new)}")
     if live is None:
         return unavailable(name, f"the live version cannot be looked at: {evidence.champion_problem}")
     try:

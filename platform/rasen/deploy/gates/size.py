@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rasen.deploy.gates.found import found_number
 from rasen.deploy.gates.limits import Findings
-from rasen.deploy.gates.live_version import is_first, the_candidate
+from rasen.deploy.gates.live_version import NO_LIVE_VERSION, is_first, the_candidate
 from rasen.deploy.gates.measured import Unmeasured
 from rasen.pipeline_gates_contract import SizeGate
 from rasen.tracking.ledger_records import GateVerdict
@@ -39,7 +39,7 @@ def judge(name: str, gate: SizeGate, evidence: Evidence) -> GateVerdict:
         findings.limit("max_memory_bytes", gate.memory_bytes, taken, sentence)
     if gate.bigger_than_champion is not None:
         if is_first(evidence):
-            findings.tell("first version: there is no live one to compare with", "first")
+            findings.tell(NO_LIVE_VERSION, "first")
         elif evidence.champion is None:
             findings.hold(f"the live version cannot be looked at: {evidence.champion_problem}")
         else:

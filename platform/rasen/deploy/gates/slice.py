@@ -60,7 +60,7 @@ def judge(name: str, gate: SliceGate, evidence: Evidence) -> GateVerdict:
             answer="hold",
             outcome="inconclusive",
             numbers=problem.numbers,
-            reason=f"{gate.metric} by {gate.by}: inconclusive, {problem}",
+            reason=f"{gate.told} by {gate.by}: inconclusive, {problem}",
         )
     few = slices - len(judged)
     numbers = {"worst": gate.worst, "slices": slices, "slices_judged": len(judged), "rows": len(rows)}

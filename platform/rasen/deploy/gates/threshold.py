@@ -27,15 +27,13 @@ def judge(name: str, gate: ThresholdGate, evidence: Evidence) -> GateVerdict:
         shown, limit = in_words(value, gate.min)
         if value < gate.min:
             outcome = "below"
-        sentences.append(
-            f"{gate.metric} {shown} is {'below' if value < gate.min else 'at least'} min {limit}"
-        )
+        sentences.append(f"{gate.told} {shown} is {'below' if value < gate.min else 'at least'} min {limit}")
     if gate.max is not None:
         numbers["max"] = gate.max
         shown, limit = in_words(value, gate.max)
         if value > gate.max:
             outcome = "above"
-        sentences.append(f"{gate.metric} {shown} is {'above' if value > gate.max else 'at most'} max {limit}")
+        sentences.append(f"{gate.told} {shown} is {'above' if value > gate.max else 'at most'} max {limit}")
     return GateVerdict(
         gate=name,
         answer="pass" if outcome == "within" else "fail",

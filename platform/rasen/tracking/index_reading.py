@@ -1,0 +1,264 @@
+"""What the index reads of the store: records become rows here, whatever is wrong with one of them becomes a problem.
+
+Nothing here knows the database, so a rebuild lets several processes read. A store that is down still raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from rasen.errors import InvalidInput, ObjectNotFound, RasenError, StoreUnavailable
+from rasen.store import Store
+from rasen.tracking.ids import check_run_id, instant_of
+from rasen.tracking.index_rows import Problem
+from rasen.tracking.index_search import searchable
+from rasen.tracking.keys import deployment_key, end_key, manifest_key, release_key, result_key, start_key
+from rasen.tracking.ledger_records import LedgerRecord
+from rasen.tracking.manifest import read_manifest
+from rasen.tracking.records import End, Manifest, Part, Record, Start, StepResult, UnreadableRecord, Verdict
+from rasen.tracking.signature import Role, TrustStore, read_signed
+
+_ERROR_SEARCHED = 2000  # characters; the rest of an error is rarely what anybody remembers
+_PARAMETERS_SEARCHED = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the records lie, and who is believed."""
+
+    store: Store
+    trust: TrustStore
+    environment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundEnd:
+    """How a run ended; `body` is what that adds to the words it is found by."""
+
+    verdict: Verdict
+    ended_at: datetime
+    written_at: datetime | None
+    step: str | None = None
+    error: str | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    has_model: bool = False
+    body: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRun:
+    """A run that was started; `body` are words it is found by, `end` is `None` while it has none."""
+
+    start: Start
+    begun_at: datetime
+    body: str
+    end: FoundEnd | None
+
+
+class ReleaseSummary(Record):
+    """What lists say of a release; the whole record is `rasen.release_record.Release`, which lies above this module."""
+
+    pipeline: str
+    release: str
+    origin: Literal["release", "workspace"]
+    commit: str | None = None
+    sequence: int = 0
+    author: str | None = None
+    message: str | None = None
+    committed_at: datetime | None = None
+    spec: _Spec
+
+
+class _Deploy(Part):
+    endpoint: str | None = None
+
+
+class _Spec(Part):
+    name: str
+    deploy: _Deploy = _Deploy()
+
+    @property
+    def endpoint(self) -> str:
+        return self.deploy.endpoint or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRelease:
+    """A registered release, and when the store got it."""
+
+    summary: ReleaseSummary
+    registered_at: datetime
+
+
+def read_run(source: Source, pipeline: str, name: str, *, ended: bool = True) -> FoundRun | Problem | None:
+    """Return the run whose start lies under a name of a pipeline's folder, `None` when it is gone.
+
+    Args:
+        source: Where to read.
+        pipeline: The folder.
+        name: The name in it, `<run>.json`.
+        ended: Whether to look for its end.
+    """
+    run = name.removesuffix(".json")
+    key = f"starts/{pipeline}/{name}"
+    try:
+        stat = source.store.stat(key)
+        if stat is None:
+            return None
+        if key != start_key(pipeline, check_run_id(run)):
+            raise UnreadableRecord(f"{key!r} is not the name of a start record")
+        start = Start.from_bytes(source.store.read(key), source=key)
+        if (start.pipeline, start.run) != (pipeline, run):
+            raise UnreadableRecord(f"{key!r} speaks of run {start.run!r} of {start.pipeline!r}")
+        instant_of(run)
+    except ObjectNotFound:
+        return None
+    except (UnreadableRecord, InvalidInput) as error:
+        return Problem(key=key, problem=str(error))
+    return FoundRun(
+        start=start,
+        begun_at=stat.updated_at,
+        body=searchable(_texts(start)),
+        end=read_end(source, pipeline, run) if ended else None,
+    )
+
+
+def read_end(source: Source, pipeline: str, run: str) -> FoundEnd | None:
+    """Return how a run ended, `None` when it has not; what cannot be believed or read counts as failed."""
+    store = source.store
+    written = store.stat(manifest_key(pipeline, run))
+    if written is not None:
+        try:
+            manifest = read_manifest(
+                store, source.trust, pipeline, run, environment=source.environment
+            ).manifest
+        except StoreUnavailable:
+            raise
+        except RasenError as refused:
+            return _unbelieved(
+                manifest_key(pipeline, run), run, f"its manifest is refused: {refused}", written.updated_at
+            )
+        metrics, problems = _metrics(store, manifest)
+        return FoundEnd(
+            verdict=Verdict.SUCCEEDED,
+            ended_at=manifest.published_at,
+            written_at=written.updated_at,
+            metrics=metrics,
+            has_model=manifest.model is not None,
+            problems=problems,
+        )
+    key = end_key(pipeline, run)
+    written = store.stat(key)
+    if written is None:
+        return None
+    try:
+        end = End.from_bytes(store.read(key), source=key)
+    except ObjectNotFound:
+        return None
+    except UnreadableRecord as error:
+        return _unbelieved(key, run, f"the record of its end cannot be read: {error}", written.updated_at)
+    return FoundEnd(
+        verdict=end.verdict,
+        ended_at=end.ended_at,
+        written_at=written.updated_at,
+        step=end.step,
+        error=end.error,
+        body=searchable([end.step or "", (end.error or "")[:_ERROR_SEARCHED]]),
+    )
+
+
+def read_release_summary(source: Source, pipeline: str, release: str) -> FoundRelease | Problem | None:
+    """Return a release after its signature was checked, `None` while it is not registered completely."""
+    key = release_key(pipeline, release)
+    try:
+        stat = source.store.stat(key)
+        if stat is None:
+            return None
+        payload = read_signed(
+            source.store, key, trust=source.trust, role=Role.REGISTRAR, environment=source.environment
+        )
+        summary = ReleaseSummary.from_bytes(payload, source=key)
+        if (summary.pipeline, summary.release) != (pipeline, release):
+            raise UnreadableRecord(f"{key!r} speaks of release {summary.release!r} of {summary.pipeline!r}")
+    except ObjectNotFound:
+        return None
+    except StoreUnavailable:
+        raise
+    except RasenError as error:
+        return Problem(key=key, problem=str(error))
+    return FoundRelease(summary=summary, registered_at=stat.updated_at)
+
+
+def read_deployment(source: Source, endpoint: str, number: int) -> LedgerRecord | Problem | None:
+    """Return a record of a ledger after its signature was checked, `None` when there is none of that number."""
+    key = deployment_key(endpoint, number)
+    try:
+        payload = read_signed(
+            source.store, key, trust=source.trust, role=Role.DECIDER, environment=source.environment
+        )
+        record = LedgerRecord.from_bytes(payload, source=key)
+        if (record.endpoint, record.number) != (endpoint, number):
+            raise UnreadableRecord(f"{key!r} speaks of number {record.number} of {record.endpoint!r}")
+    except ObjectNotFound:
+        return None
+    except StoreUnavailable:
+        raise
+    except RasenError as error:
+        return Problem(key=key, problem=str(error))
+    return record
+
+
+def read_runs(source: Source, pipeline: str, names: Iterable[str]) -> list[FoundRun | Problem]:
+    """Return what lies under some names of a pipeline's folder of starts, without those that are gone."""
+    found = (read_run(source, pipeline, name) for name in names)
+    return [one for one in found if one is not None]
+
+
+def _unbelieved(key: str, run: str, error: str, written_at: datetime) -> FoundEnd:
+    return FoundEnd(
+        verdict=Verdict.FAILED,
+        ended_at=instant_of(run),
+        written_at=written_at,
+        error=error,
+        body=searchable([error[:_ERROR_SEARCHED]]),
+        problems=(Problem(key=key, problem=error),),
+    )
+
+
+def _metrics(store: Store, manifest: Manifest) -> tuple[dict[str, float], tuple[Problem, ...]]:
+    """Return the metrics of all rows, those recomputed by the qualification last, because they count."""
+    metrics: dict[str, float] = {}
+    problems: list[Problem] = []
+    for step, published in manifest.steps.items():
+        key = result_key(manifest.pipeline, published.reused_from or manifest.run, step, published.attempt)
+        try:
+            result = StepResult.from_bytes(store.read(key), source=key)
+        except ObjectNotFound:
+            continue  # removed with its run: the list goes on without its numbers
+        except UnreadableRecord as error:
+            problems.append(Problem(key=key, problem=str(error)))
+            continue
+        metrics |= {metric.name: metric.value for metric in result.metrics if not metric.slice}
+    return metrics, tuple(problems)
+
+
+def _texts(start: Start) -> Iterable[str]:
+    yield start.run.rpartition("-")[2]
+    yield start.pipeline
+    yield start.release
+    yield start.trigger
+    for name, value in start.parameters.items():
+        yield name
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        yield text[:_PARAMETERS_SEARCHED]
+
+
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Return the metrics that can be compared."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
