@@ -16,6 +16,8 @@ from rasen.retention.plan import make_plan
 from rasen.tracking.keys import bundle_key, live_key, pin_key, prediction_key, step_prefix
 from rasen.tracking.pins import change_pins
 from rasen.tracking.records import UnreadableRecord, Verdict
+from rasen.tracking.resigning import find_signed
+from rasen.tracking.tombstones import write_tombstone
 from stand.histories import PIPELINE, History, run_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -106,6 +108,15 @@ def test_a_pin_that_nobody_can_believe_keeps_and_a_forged_end_of_it_does_not_fre
     assert "cannot be trusted" in why(history, 1)
     pin(history, 1)
     assert "pinned by ann" in why(history, 1), "the next record takes the next number"
+
+
+def test_pins_and_tombstones_are_found_when_a_key_is_replaced(history: History) -> None:
+    for number in range(2):
+        history.run(number)
+    pin(history, 0)
+    write_tombstone(history.store, history.control, pipeline=PIPELINE, run=run_of(1), reason="old", by="ann")
+    found = find_signed(history.settings, history.store, history.control.key_id)
+    assert {one.key.partition("/")[0] for one in found.objects} == {"manifests", "pins", "tombstones"}
 
 
 def test_what_cannot_be_read_stops_everything(history: History) -> None:
