@@ -34,6 +34,7 @@ LINES = (
     ("data",),
     (
         "pipeline",
+        "pipeline_alerts",
         "pipeline_deploy",
         "pipeline_gate_keys",
         "pipeline_gates",
@@ -267,10 +268,11 @@ def loaded_modules(code: str, tmp_path: Path) -> set[str]:
         ),
         ("import rasen.cli; rasen.cli.build_app()", HEAVY | {"fastapi", "uvicorn", "nbformat"}),
         ("import rasen_serving.supervisor", HEAVY | {"fastapi", "nbformat"}),
+        ("import rasen.notify.notifier", HEAVY | {"cloudpickle", "fastapi", "httpx", "nbformat"}),
         ("import rasen.deploy.decide", HEAVY | {"cloudpickle", "fastapi", "nbformat"}),
         ("import rasen_lint", HEAVY | {"IPython", "nbformat", "pydantic"}),
     ],
-    ids=["rasen", "rasen.cli", "supervisor", "decide", "rasen_lint"],
+    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "rasen_lint"],
 )
 def test_import_is_light(code: str, absent: set[str], tmp_path: Path) -> None:
     assert loaded_modules(code, tmp_path) & absent == set()

@@ -128,7 +128,7 @@ def test_up_serves_heals_and_stops_without_a_trace(settings: Settings) -> None:
         assert "already running" in second.stderr
 
         processes = line_of_processes(told)
-        assert set(processes) == {"serving", "function", "bridge"}
+        assert set(processes) == {"serving", "function", "bridge", "notifier"}
         for process in processes.values():
             os.kill(process, signal.SIGKILL)
         until(lambda: answers(settings))

@@ -288,13 +288,13 @@ def test_all_problems_are_told_at_once_in_order_of_their_lines() -> None:
 def test_the_whole_of_the_design_is_refused_key_by_key() -> None:
     said = refusal(
         HEAD
-        + "schedule: {}\ntriggers: []\nmonitor: {}\nalerts: {}\ntune: {}\n"
+        + "schedule: {}\ntriggers: []\nmonitor: {}\ntune: {}\n"
         + "sample: {rows: 1}\n"
         + "steps: {t: {notebook: t.ipynb, tune: {}, resources: {gpu: 1}}}\n"
     )
     refused = set(re.findall(r"`(\w+)` is not built yet", said))
     assert refused == {
-        *("schedule", "triggers", "monitor", "alerts", "tune", "rows", "gpu"),
+        *("schedule", "triggers", "monitor", "tune", "rows", "gpu"),
     }
 
 

@@ -181,6 +181,7 @@ def test_what_a_candidate_fails_at_the_champion_answers_and_the_breaker_opens(st
     reports = {report.run: report for report in variant_reports(series)}
     assert (reports[challenger].requests, reports[challenger].errors) == (20, 20)
     assert (reports[champion].requests, reports[champion].errors) == (5, 0)
+    assert (reports[challenger].fallbacks, reports[champion].fallbacks) == ({"champion": 20}, {})
     assert {one.reason for one in series if one.model == champion} == {"breaker"}
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from rasen.errors import PipelineError
+from rasen.pipeline_alerts import Alerts
 from rasen.pipeline_deploy import (
     AB,
     AbortOn,
@@ -140,10 +141,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Resources
         case ("steps", _):
             return Step
-        case ("sample",):
-            return Sample
-        case ("deploy",):
-            return Deploy
+        case ("alerts" | "deploy" | "sample" as key,):
+            return _SINGLE[key]
         case ("deploy", "rollout", *_, "abort_on"):
             return AbortOn
         case ("deploy", "rollout", str(kind)):
@@ -162,6 +161,11 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Pipeline
 
 
+_SINGLE: Mapping[str, type[Any]] = {  # Any: as above
+    "alerts": Alerts,
+    "deploy": Deploy,
+    "sample": Sample,
+}
 _ROLLOUTS: Mapping[str, type[Any]] = {  # Any: as above
     "canary": Canary,
     "ab": AB,

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from rasen.pipeline_alerts import Alerts
 from rasen.pipeline_deploy import Deploy
 from rasen.pipeline_gates import TableGate
 from rasen.pipeline_keys import Keys
@@ -121,7 +122,7 @@ class Table(Keys):
 class Pipeline(Keys):
     """A folder of notebooks that depend on one another, and how their model is deployed."""
 
-    not_built: ClassVar[tuple[str, ...]] = ("alerts", "monitor", "schedule", "triggers", "tune")
+    not_built: ClassVar[tuple[str, ...]] = ("monitor", "schedule", "triggers", "tune")
     trains: ClassVar[bool] = True
 
     name: Name = Field(
@@ -139,6 +140,9 @@ class Pipeline(Keys):
     sample: Sample | None = Field(default=None, description="what the interface test changes")
     deploy: Deploy = Field(default=Deploy(), description="under which name and conditions a model goes live")
     tables: dict[Name, Table] = Field(default={}, description="warehouse tables that the run fills, by name")
+    alerts: Alerts | None = Field(
+        default=None, description="who is told what happened to it, besides those whom the operator names"
+    )
 
     @property
     def endpoint(self) -> str:

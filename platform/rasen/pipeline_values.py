@@ -13,6 +13,7 @@ from rasen.tracking.ids import NAME_PATTERN
 
 OWN_PROBLEMS = frozenset(
     {
+        "alerts",
         "challengers",
         "confidence",
         "direction",

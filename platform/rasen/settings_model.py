@@ -237,6 +237,20 @@ class Settings(BaseSettings):
         default=True,
         description="whether outputs are also kept free of what looks like a private key or a well-known token",
     )
+    alert_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        description="seconds between two looks of the notifier for what people must be told",
+    )
+    alerts_file: Path = Field(
+        default_factory=lambda data: data.get("home", Path()) / "alerts.yaml",
+        description="the operator's file that says whom alerts are sent to; without it they go to a log only",
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s<>|\"']+)?$",
+        description="address under which people reach the prediction service, for links in messages; empty for none",
+    )
     store_patience_seconds: float = Field(
         default=60.0, ge=0, description="seconds for which a store or a KMS that is down is asked again"
     )
@@ -345,6 +359,11 @@ class Settings(BaseSettings):
     def outbox_file(self) -> Path:
         """Events that the bridge has yet to deliver."""
         return self.home / "outbox.sqlite"
+
+    @property
+    def alerts_database(self) -> Path:
+        """Incidents, and messages that have yet to be delivered."""
+        return self.home / "alerts.sqlite"
 
     @property
     def cache_dir(self) -> Path:

@@ -7,6 +7,7 @@ fault, and every further time would cost as much again.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from rasen_serving.messages import Version
 
@@ -20,6 +21,7 @@ class Quarantine:
     def __init__(self) -> None:
         self._deaths: dict[str, list[float]] = {}
         self._reasons: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
 
     def reason(self, version: Version) -> str:
         """Return why a version may not be executed, `""` when it may."""
@@ -30,6 +32,11 @@ class Quarantine:
         """Why versions may not be executed, by the digest of their manifest."""
         return dict(self._reasons)
 
+    def among(self, reasons: Iterable[str]) -> dict[str, str]:
+        """Return the runs whose quarantine is among the reasons why something is not served, each with its reason."""
+        given = set(reasons)
+        return {self._versions[digest]: why for digest, why in self._reasons.items() if why in given}
+
     def note_death(self, version: Version, how: str) -> bool:
         """Note that a version took its process along; return whether that makes it one to be kept away."""
         now = time.monotonic()
@@ -38,6 +45,7 @@ class Quarantine:
         self._deaths[digest] = [*deaths, now]
         if len(deaths) + 1 < MOST_DEATHS or digest in self._reasons:
             return False
+        self._versions[digest] = version.run
         self._reasons[digest] = (
             f"model {version.run} is in quarantine: within {WINDOW_SECONDS / 60:.0f} minutes {MOST_DEATHS} workers "
             f"came to an end while it was predicting ({how})"

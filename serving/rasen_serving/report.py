@@ -15,6 +15,7 @@ from rasen_serving.counts import FOLDED, Counts, added_up, relabelled
 from rasen_serving.exposition import cumulated
 from rasen_serving.fleet import Fleet
 from rasen_serving.messages import Compared, Series
+from rasen_serving.quarantine import Quarantine
 from rasen_serving.switching import Endpoint, Switching
 
 Role = Literal["champion", "challenger", "shadow"]
@@ -22,7 +23,13 @@ _ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
 
 
 def build_report(
-    *, replica: str, started_at: datetime, fleet: Fleet, switching: Switching, bandits: Bandits
+    *,
+    replica: str,
+    started_at: datetime,
+    fleet: Fleet,
+    switching: Switching,
+    bandits: Bandits,
+    distrusted: Mapping[str, str],
 ) -> ReplicaReport:
     """Return the report of this moment."""
     series, compared = added_up(fleet.totals()), fleet.compared()
@@ -37,6 +44,8 @@ def build_report(
                 [one for one in series if one.endpoint == name],
                 [one for one in compared if one.endpoint == name],
                 bandits.learnt(name),
+                switching.quarantine,
+                distrusted.get(name, ""),
             )
             for name, endpoint in sorted(switching.endpoints.items())
         },
@@ -44,14 +53,22 @@ def build_report(
 
 
 def _endpoint_report(
-    endpoint: Endpoint, series: list[Series], compared: list[Compared], learnt: Mapping[str, Learnt]
+    endpoint: Endpoint,
+    series: list[Series],
+    compared: list[Compared],
+    learnt: Mapping[str, Learnt],
+    quarantine: Quarantine,
+    distrusted: str,
 ) -> EndpointReport:
     revision = endpoint.revision
+    left_out = {} if endpoint.live is None else endpoint.live.left_out
     return EndpointReport(
         revision=None if revision is None else revision.number,
         run=None if revision is None else revision.champion.run,
         refused={str(number): reason for number, reason in endpoint.refused.items()},
-        left_out={} if endpoint.live is None else endpoint.live.left_out,
+        left_out=left_out,
+        quarantined=quarantine.among([*endpoint.refused.values(), *left_out.values()]),
+        distrusted=distrusted,
         variants=variant_reports(series, compared, learnt),
     )
 
@@ -66,14 +83,20 @@ def variant_reports(
     """
     whole = Counts()
     errors: dict[tuple[str, int, str], int] = {}
+    fallbacks: dict[tuple[str, int, str], dict[str, int]] = {}
     for one in series:
         known = one.role in get_args(Role) and one.revision != FOLDED
         if not known or not (one.status == 200 or one.status >= 500):
             continue
         whole.merge([relabelled(one, status=0, source="", reason="")])
-        if one.status >= 500 or one.source in ("profile", "champion"):
-            place = (one.model, one.revision, one.role)
+        place = (one.model, one.revision, one.role)
+        replaced = one.source in ("profile", "champion")
+        if one.status >= 500 or replaced:
             errors[place] = errors.get(place, 0) + one.requests
+        if replaced:
+            reasons = fallbacks.setdefault(place, {})
+            reason = one.reason or one.source
+            reasons[reason] = reasons.get(reason, 0) + one.requests
     shadows = {(one.model, one.revision): one for one in compared or ()}
     reports: dict[tuple[str, int, Role], VariantReport] = {}
     newest: dict[str, int] = {}
@@ -89,6 +112,7 @@ def variant_reports(
             errors=errors.get((one.model, one.revision, one.role), 0),
             latency_buckets={bound: int(count) for bound, count in cumulated(one)},
             shadow=None if shadow is None else _shadow_report(shadow),
+            fallbacks=fallbacks.get((one.model, one.revision, one.role), {}),
         )
     for (model, revision, role), report in reports.items():
         if learnt and model in learnt and revision == newest[model]:

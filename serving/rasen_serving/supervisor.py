@@ -243,6 +243,7 @@ class Supervisor:
                 fleet=self._fleet,
                 switching=self._switching,
                 bandits=self._bandits,
+                distrusted=self._trust.distrusted,
             )
             try:
                 await asyncio.to_thread(self._store.write, replica_key(self._replica), report.to_bytes())

@@ -22,6 +22,7 @@ from statistics import median
 
 from bench.serving_peers import machine
 from rasen.settings import load_settings
+from rasen.settings_model import Settings
 from rasen.store import DirectoryStore, MemoryStore, Stat
 from rasen.tracking.ids import run_id
 from rasen.tracking.index import Index
@@ -40,8 +41,7 @@ from rasen.tracking.records import (
     Verdict,
 )
 from rasen.tracking.signature import Role, Signer, TrustStore, load_trust, open_signer, sign
-from rasen.tracking.signers import read_private_key
-from rasen.tracking.trust import key_id_of
+from rasen.tracking.signers import key_path, read_private_key
 
 _FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 _PIPELINES = 100
@@ -55,13 +55,11 @@ _ERRORS = (
 
 
 class QuickSigner:
-    """The control key, read once: a bench signs more in a minute than control does in a year."""
+    """A key that is read once: a bench signs more in a minute than control does in a year."""
 
-    def __init__(self, path: Path) -> None:
-        private = read_private_key(path)
-        self.key_id = key_id_of(private.public_key().public_bytes_raw())
-        self.role = Role.CONTROL
-        self.sign = private.sign
+    def __init__(self, settings: Settings, role: Role) -> None:
+        self.key_id, self.role = open_signer(settings, role).key_id, role
+        self.sign = read_private_key(key_path(settings, role)).sign
 
 
 @lru_cache(maxsize=1)
@@ -95,14 +93,9 @@ def _templates() -> tuple[str, str, str]:
 class MadeUp:
     """Runs number 0 to `count`: what a store would hold under each key, made when it is asked for."""
 
-    def __init__(self, count: int, control: Path) -> None:
+    def __init__(self, count: int, control: Signer) -> None:
         self.count = count
         self.control = control
-
-    @lru_cache(maxsize=1)  # noqa: B019 - one object lives as long as the process
-    def signer(self) -> QuickSigner:
-        """Return the signer of this process."""
-        return QuickSigner(self.control)
 
     def start(self, number: int) -> Start:
         chance = random.Random(number)
@@ -146,7 +139,7 @@ class MadeUp:
         return {
             result_key(start.pipeline, start.run, "train", 1): train.encode(),
             result_key(start.pipeline, start.run, "_qualify", 1): qualified.encode(),
-            key: sign(key, manifest.encode(), self.signer()),
+            key: sign(key, manifest.encode(), self.control),
         }
 
 
@@ -156,12 +149,6 @@ class MadeUpStore(MemoryStore):
     def __init__(self, made_up: MadeUp) -> None:
         super().__init__()
         self._made_up = made_up
-
-    def __getstate__(self) -> MadeUp:
-        return self._made_up
-
-    def __setstate__(self, made_up: MadeUp) -> None:
-        self.__init__(made_up)  # type: ignore[misc]  # a reading process gets the recipe, not the dishes
 
     def children(self, prefix: str) -> list[str]:
         match prefix.split("/"):
@@ -311,9 +298,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rasen-bench-") as temporary:
         folder = Path(temporary)
         settings = load_settings(home=folder, environment="dev")
-        open_signer(settings, Role.CONTROL)
-        control = settings.keys_dir / "control.key"
-        decider = open_signer(settings, Role.DECIDER)
+        control, decider = QuickSigner(settings, Role.CONTROL), QuickSigner(settings, Role.DECIDER)
         trust = load_trust(settings)
 
         if typed.stored:

@@ -73,20 +73,15 @@ def open_index(settings: Settings) -> Index:
     Raises:
         StoreUnavailable: The store is down, or another process is building the first index.
     """
-    index = _index(settings)
+    index = Index(settings.index_file)
     index.catch_up(open_store(settings), load_trust(settings), environment=settings.environment)
     return index
 
 
 def rebuild_index(settings: Settings) -> Rebuilt:
-    """Build the index anew from the whole store, and return what was found."""
-    return _index(settings).rebuild(
-        open_store(settings), load_trust(settings), environment=settings.environment
-    )
-
-
-def _index(settings: Settings) -> Index:
-    return Index(settings.index_file, processes=os.cpu_count() or 1)
+    """Build the index anew from the whole store, and return what was found; not in a process with threads."""
+    index = Index(settings.index_file, processes=os.cpu_count() or 1)
+    return index.rebuild(open_store(settings), load_trust(settings), environment=settings.environment)
 
 
 def find_run(settings: Settings, beginning: str) -> RunRow:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from rasen.cli import (
+    alerts,
     cancel,
     compare,
     dead_letters,
@@ -55,7 +56,7 @@ def build_app() -> typer.Typer:
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
-        *(trust, keys, retention, tables, up, demo),
+        *(trust, keys, alerts, retention, tables, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -45,8 +46,8 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:  # Any: whatever JSON can say
-    """Print `value`, records and times included, as indented JSON."""
-    json.dump(value, sys.stdout, default=_plain, indent=2, ensure_ascii=False)
+    """Print `value`, records and times included, as indented JSON; NaN and infinities as strings: JSON has none."""
+    json.dump(_finite(value), sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
 
 
@@ -106,6 +107,23 @@ def show_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit in ("B", "kB", "MB") else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"
+
+
+def _finite(value: Any) -> Any:  # Any: whatever JSON can say
+    """Return a value as JSON's own types."""
+    if isinstance(value, float):
+        return (
+            value
+            if math.isfinite(value)
+            else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+        )
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return _finite(_plain(value))
 
 
 def _plain(value: object) -> object:

@@ -139,7 +139,7 @@ class Group:
 
 
 def platform_programs(settings: Settings) -> tuple[Program, ...]:
-    """Return the programs of the platform: the deploy function, the event bridge, serving."""
+    """Return the programs of the platform: serving, the deploy function, the event bridge, the notifier."""
     function = find_function("deploy_model")
     host = settings.host
     return (
@@ -158,6 +158,7 @@ def platform_programs(settings: Settings) -> tuple[Program, ...]:
             health=f"http://{host}:{settings.function_port}/health",
         ),
         Program(name="bridge", command=(sys.executable, "-m", "rasen.local.bridge")),
+        Program(name="notifier", command=(sys.executable, "-m", "rasen.notify")),
     )
 
 

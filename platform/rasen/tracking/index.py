@@ -60,7 +60,8 @@ class Index:
     Args:
         path: The file.
         wait_seconds: How long to wait for another process that is catching up.
-        processes: How many may read the store together while the index is built anew.
+        processes: How many may read the store together while the index is built anew; more than one only where this
+            process has no threads.
     """
 
     def __init__(self, path: Path, *, wait_seconds: float = _WAIT_SECONDS, processes: int = 1) -> None:
@@ -291,8 +292,7 @@ class Index:
                     database.executescript(
                         f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_CACHE}; {TABLES}"
                     )
-                    with reading_together(source, self._processes) as read:
-                        fill(database, source, read=read)
+                    fill(database, source, read=reading_together(source, self._processes))
                     database.executescript(f"{LOOKUPS} PRAGMA analysis_limit = 1000; ANALYZE;")
                     database.execute(f"PRAGMA user_version = {LAYOUT}")
                     database.commit()

@@ -20,7 +20,7 @@ from rasen.tracking.index_reading import (
     FoundRelease,
     FoundRun,
     Source,
-    finite,
+    join_words,
     read_deployment,
     read_end,
     read_release_summary,
@@ -123,36 +123,20 @@ def _unknown_names(database: sqlite3.Connection, source: Source, pipeline: str) 
 
 
 def _add_run(database: sqlite3.Connection, found: FoundRun) -> None:
-    start, end = found.start, found.end
-    identifier = wanted_id(start.pipeline, start.run)
-    body = found.body if end is None else _join(found.body, end.body)
-    columns = {
-        "run": start.run,
-        "digest": start.run.rpartition("-")[2],
-        "pipeline": start.pipeline,
-        "release_id": start.release,
-        "origin": start.origin,
-        "deploy": start.deploy,
-        "trigger_key": start.trigger,
-        "trigger_kind": start.trigger.partition(":")[0],
-        "begun_at": found.begun_at.isoformat(),
-        "resumes": start.resumes,
-        "qualifies": start.qualifies,
-        "body": body,
-        **(_end_columns(end, found.begun_at) if end else {}),
-    }
+    identifier = wanted_id(found.pipeline, found.run)
+    columns = found.columns
     names, places = ", ".join(columns), ", ".join("?" * len(columns))
-    insert = f"INSERT INTO runs (id, {names}) VALUES (?, {places}) ON CONFLICT DO NOTHING"  # noqa: S608 - names above
+    insert = f"INSERT INTO runs (id, {names}) VALUES (?, {places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
     while not database.execute(insert, (identifier, *columns.values())).rowcount:
         if database.execute(
-            "SELECT 1 FROM runs WHERE pipeline = ? AND run = ?", (start.pipeline, start.run)
+            "SELECT 1 FROM runs WHERE pipeline = ? AND run = ?", (found.pipeline, found.run)
         ).fetchone():
             return
         identifier += 1
+    body = str(columns["body"])
     database.execute("INSERT INTO texts (rowid, body) VALUES (?, ?)", (identifier, body))
     _add_words(database, body, digest=columns["digest"])
-    if end is not None:
-        _add_end_parts(database, identifier, end)
+    _add_end_parts(database, identifier, found)
 
 
 def _end_runs(database: sqlite3.Connection, source: Source, pipeline: str) -> None:
@@ -166,22 +150,23 @@ def _end_runs(database: sqlite3.Connection, source: Source, pipeline: str) -> No
         ended = {*source.store.children(ends), *source.store.children(manifests)}
         runs = [run for run in runs if f"{run}.json" in ended]
     for number, run in enumerate(runs, start=1):
-        end = read_end(source, pipeline, run)
-        if end is not None:
-            _add_end(database, pipeline, run, end)
+        _add_end(database, source, pipeline, run)
         if number % _TRANSACTION_RUNS == 0:
             database.commit()
 
 
-def _add_end(database: sqlite3.Connection, pipeline: str, run: str, end: FoundEnd) -> None:
+def _add_end(database: sqlite3.Connection, source: Source, pipeline: str, run: str) -> None:
     identifier, before, begun_at = database.execute(
         "SELECT id, body, begun_at FROM runs WHERE pipeline = ? AND run = ?", (pipeline, run)
     ).fetchone()
-    body = _join(before, end.body)
-    columns = {**_end_columns(end, datetime.fromisoformat(begun_at)), "body": body}
+    end = read_end(source, pipeline, run, begun_at=datetime.fromisoformat(begun_at))
+    if end is None:
+        return
+    body = join_words(before, end.body)
+    columns = {**end.columns, "body": body}
     changes = ", ".join(f"{name} = ?" for name in columns)
     database.execute(
-        f"UPDATE runs SET {changes} WHERE id = ?",  # noqa: S608 - the names stand in `_end_columns`
+        f"UPDATE runs SET {changes} WHERE id = ?",  # noqa: S608 - the names stand in `index_reading`
         (*columns.values(), identifier),
     )
     if body != before:
@@ -194,22 +179,10 @@ def _add_end(database: sqlite3.Connection, pipeline: str, run: str, end: FoundEn
     _add_end_parts(database, identifier, end)
 
 
-def _end_columns(end: FoundEnd, begun_at: datetime) -> dict[str, object]:
-    return {
-        "verdict": end.verdict.value,
-        "ended_at": end.ended_at.isoformat(),
-        "step": end.step,
-        "error": end.error,
-        "metrics": json.dumps(end.metrics),
-        "has_model": end.has_model,
-        "seconds": (end.written_at - begun_at).total_seconds() if end.written_at else None,
-    }
-
-
-def _add_end_parts(database: sqlite3.Connection, identifier: int, end: FoundEnd) -> None:
+def _add_end_parts(database: sqlite3.Connection, identifier: int, end: FoundEnd | FoundRun) -> None:
     database.executemany(
         "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?)",
-        [(name, identifier, value) for name, value in finite(end.metrics).items()],
+        [(name, identifier, value) for name, value in end.metrics.items()],
     )
     for problem in end.problems:
         _add_problem(database, problem)
@@ -219,10 +192,6 @@ def _add_words(database: sqlite3.Connection, body: str, *, digest: object = None
     """Remember the words, by which beginnings are completed; digests stand in `runs` already."""
     words = [(word,) for word in body.split() if word != digest]
     database.executemany("INSERT OR IGNORE INTO words VALUES (?)", words)
-
-
-def _join(one: str, other: str) -> str:
-    return " ".join(dict.fromkeys([*one.split(), *other.split()])) if other else one
 
 
 def _add_problem(database: sqlite3.Connection, problem: Problem) -> None:

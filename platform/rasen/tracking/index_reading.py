@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Literal
 
 from rasen.errors import InvalidInput, ObjectNotFound, RasenError, StoreUnavailable
-from rasen.store import Store
+from rasen.store import Stat, Store
 from rasen.tracking.ids import check_run_id, instant_of
 from rasen.tracking.index_rows import Problem
 from rasen.tracking.index_search import searchable
@@ -27,6 +27,9 @@ _ERROR_SEARCHED = 2000  # characters; the rest of an error is rarely what anybod
 _PARAMETERS_SEARCHED = 2000
 
 
+Column = str | int | float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Where the records lie, and who is believed."""
@@ -38,27 +41,23 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundEnd:
-    """How a run ended; `body` is what that adds to the words it is found by."""
+    """How a run ended: columns of its row, its finite metrics, and what that adds to the words it is found by."""
 
-    verdict: Verdict
-    ended_at: datetime
-    written_at: datetime | None
-    step: str | None = None
-    error: str | None = None
+    columns: dict[str, Column]
     metrics: dict[str, float] = field(default_factory=dict)
-    has_model: bool = False
     body: str = ""
     problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundRun:
-    """A run that was started; `body` are words it is found by, `end` is `None` while it has none."""
+    """A run that was started: columns of its row, those of its end among them if it has one."""
 
-    start: Start
-    begun_at: datetime
-    body: str
-    end: FoundEnd | None
+    pipeline: str
+    run: str
+    columns: dict[str, Column]
+    metrics: dict[str, float] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 class ReleaseSummary(Record):
@@ -121,18 +120,45 @@ def read_run(source: Source, pipeline: str, name: str, *, ended: bool = True) ->
         return None
     except (UnreadableRecord, InvalidInput) as error:
         return Problem(key=key, problem=str(error))
+    body = searchable(_texts(start))
+    end = read_end(source, pipeline, run, begun_at=stat.updated_at) if ended else None
+    columns: dict[str, Column] = {
+        "run": run,
+        "digest": run.rpartition("-")[2],
+        "pipeline": pipeline,
+        "release_id": start.release,
+        "origin": start.origin,
+        "deploy": start.deploy,
+        "trigger_key": start.trigger,
+        "trigger_kind": start.trigger.partition(":")[0],
+        "begun_at": stat.updated_at.isoformat(),
+        "resumes": start.resumes,
+        "qualifies": start.qualifies,
+        "body": body if end is None else join_words(body, end.body),
+    }
+    if end is None:
+        return FoundRun(pipeline=pipeline, run=run, columns=columns)
     return FoundRun(
-        start=start,
-        begun_at=stat.updated_at,
-        body=searchable(_texts(start)),
-        end=read_end(source, pipeline, run) if ended else None,
+        pipeline=pipeline,
+        run=run,
+        columns=columns | end.columns,
+        metrics=end.metrics,
+        problems=end.problems,
     )
 
 
-def read_end(source: Source, pipeline: str, run: str) -> FoundEnd | None:
-    """Return how a run ended, `None` when it has not; what cannot be believed or read counts as failed."""
+def read_end(source: Source, pipeline: str, run: str, *, begun_at: datetime) -> FoundEnd | None:
+    """Return how a run ended, `None` when it has not; what cannot be believed or read counts as failed.
+
+    Args:
+        source: Where to read.
+        pipeline: Whose run.
+        run: Its id.
+        begun_at: When its start was written, by the store's clock.
+    """
     store = source.store
-    written = store.stat(manifest_key(pipeline, run))
+    key = manifest_key(pipeline, run)
+    written = store.stat(key)
     if written is not None:
         try:
             manifest = read_manifest(
@@ -141,35 +167,54 @@ def read_end(source: Source, pipeline: str, run: str) -> FoundEnd | None:
         except StoreUnavailable:
             raise
         except RasenError as refused:
-            return _unbelieved(
-                manifest_key(pipeline, run), run, f"its manifest is refused: {refused}", written.updated_at
+            error = f"its manifest is refused: {refused}"
+            end = End(
+                run=run, pipeline=pipeline, verdict=Verdict.FAILED, error=error, ended_at=instant_of(run)
             )
-        metrics, problems = _metrics(store, manifest)
-        return FoundEnd(
-            verdict=Verdict.SUCCEEDED,
-            ended_at=manifest.published_at,
-            written_at=written.updated_at,
-            metrics=metrics,
-            has_model=manifest.model is not None,
-            problems=problems,
-        )
+            return _found_end(end, begun_at, written, problems=(Problem(key=key, problem=error),))
+        return _published(store, manifest, begun_at, written)
     key = end_key(pipeline, run)
     written = store.stat(key)
     if written is None:
         return None
+    problems: tuple[Problem, ...] = ()
     try:
         end = End.from_bytes(store.read(key), source=key)
     except ObjectNotFound:
         return None
-    except UnreadableRecord as error:
-        return _unbelieved(key, run, f"the record of its end cannot be read: {error}", written.updated_at)
+    except UnreadableRecord as unreadable:
+        error = f"the record of its end cannot be read: {unreadable}"
+        problems = (Problem(key=key, problem=error),)
+        end = End(run=run, pipeline=pipeline, verdict=Verdict.FAILED, error=error, ended_at=instant_of(run))
+    return _found_end(end, begun_at, written, problems=problems)
+
+
+def _found_end(end: End, begun_at: datetime, written: Stat, *, problems: tuple[Problem, ...]) -> FoundEnd:
     return FoundEnd(
-        verdict=end.verdict,
-        ended_at=end.ended_at,
-        written_at=written.updated_at,
-        step=end.step,
-        error=end.error,
+        columns={
+            "verdict": end.verdict.value,
+            "ended_at": end.ended_at.isoformat(),
+            "step": end.step,
+            "error": end.error,
+            "seconds": (written.updated_at - begun_at).total_seconds(),
+        },
         body=searchable([end.step or "", (end.error or "")[:_ERROR_SEARCHED]]),
+        problems=problems,
+    )
+
+
+def _published(store: Store, manifest: Manifest, begun_at: datetime, written: Stat) -> FoundEnd:
+    metrics, problems = _metrics(store, manifest)
+    return FoundEnd(
+        columns={
+            "verdict": Verdict.SUCCEEDED.value,
+            "ended_at": manifest.published_at.isoformat(),
+            "metrics": json.dumps(metrics),
+            "has_model": manifest.model is not None,
+            "seconds": (written.updated_at - begun_at).total_seconds(),
+        },
+        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
+        problems=problems,
     )
 
 
@@ -220,17 +265,6 @@ def read_runs(source: Source, pipeline: str, names: Iterable[str]) -> list[Found
     return [one for one in found if one is not None]
 
 
-def _unbelieved(key: str, run: str, error: str, written_at: datetime) -> FoundEnd:
-    return FoundEnd(
-        verdict=Verdict.FAILED,
-        ended_at=instant_of(run),
-        written_at=written_at,
-        error=error,
-        body=searchable([error[:_ERROR_SEARCHED]]),
-        problems=(Problem(key=key, problem=error),),
-    )
-
-
 def _metrics(store: Store, manifest: Manifest) -> tuple[dict[str, float], tuple[Problem, ...]]:
     """Return the metrics of all rows, those recomputed by the qualification last, because they count."""
     metrics: dict[str, float] = {}
@@ -259,6 +293,6 @@ def _texts(start: Start) -> Iterable[str]:
         yield text[:_PARAMETERS_SEARCHED]
 
 
-def finite(metrics: dict[str, float]) -> dict[str, float]:
-    """Return the metrics that can be compared."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+def join_words(one: str, other: str) -> str:
+    """Return the words of two texts that `searchable` made, each once."""
+    return " ".join(dict.fromkeys([*one.split(), *other.split()])) if other else one

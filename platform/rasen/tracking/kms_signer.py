@@ -8,7 +8,7 @@ because a signature that does not fit would be found out only by whoever needs t
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rasen.errors import KeyRefused, PlatformFailed, SignatureInvalid, SignerUnavailable
 from rasen.tracking.trust import PublicKey, Role, check_signature, key_id_of

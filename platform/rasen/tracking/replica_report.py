@@ -45,6 +45,7 @@ class VariantReport(Part):
         rewards: How many rewards came for its answers.
         reward: Their sum.
         shadow: How its answers compare, of a shadow.
+        fallbacks: Requests that the profile, or the champion, answered instead of it, by reason.
     """
 
     run: str
@@ -56,6 +57,7 @@ class VariantReport(Part):
     rewards: int = 0
     reward: float = 0.0
     shadow: ShadowReport | None = None
+    fallbacks: dict[str, int] = Field(default={})
 
 
 class EndpointReport(Part):
@@ -66,6 +68,9 @@ class EndpointReport(Part):
         run: Its champion.
         refused: Ledger records that are not served here, each with the reason.
         left_out: Variants of the live record that cannot be loaded here, each with the reason.
+        quarantined: Versions that may not be executed here any more, because they ended their processes, with the
+            reason; they are among what is refused or left out.
+        distrusted: Why what answers would not be loaded today, such as a key that was revoked; `""` when it would.
         variants: What was counted.
     """
 
@@ -73,6 +78,8 @@ class EndpointReport(Part):
     run: str | None = None
     refused: dict[str, str] = Field(default={})
     left_out: dict[str, str] = Field(default={})
+    quarantined: dict[str, str] = Field(default={})
+    distrusted: str = ""
     variants: list[VariantReport] = Field(default=[])
 
 
