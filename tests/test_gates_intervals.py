@@ -12,7 +12,8 @@ from rasen.deploy.gates.auc_difference import area_and_influence, area_ratio_int
 from rasen.deploy.gates.control_limits import control_limits, outliers
 from rasen.deploy.gates.paired_classes import difference_interval
 from rasen.deploy.gates.ratio_interval import ratio_interval
-from rasen.model.metrics import DIRECTIONS, LOSSES, auc, compute
+from rasen.metric_directions import DIRECTIONS
+from rasen.model.metrics import LOSSES, auc, compute
 
 
 def skewed(rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

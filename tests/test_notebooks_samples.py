@@ -25,6 +25,7 @@ from rasen.model.schema import ModelSchema
 from rasen.notebook import Notebook, read_notebook
 from rasen.parameters import notebook_parameters
 from rasen.pipeline import load_pipeline
+from rasen.pipeline_gates_contract import NotebookGate
 from rasen.recorder import read_records
 from rasen.saved_tables import read_saved_table
 from rasen.settings import load_settings
@@ -50,16 +51,16 @@ def code_cells(notebook: Notebook) -> list[str]:
 
 def test_the_samples_are_all_there() -> None:
     assert [folder.name for folder in FOLDERS] == ["flight_delay", "flight_demand", "flight_demand_scores"]
-    assert len(FILES) == 5
+    assert len(FILES) == 6
 
 
 @every_folder
 def test_a_pipeline_is_whole_and_named_like_its_folder(folder: Path) -> None:
     pipeline = load_pipeline(folder)
     assert pipeline.name == folder.name
-    assert {step.notebook for step in pipeline.steps.values()} == {
-        path.name for path in folder.glob("*.ipynb")
-    }
+    of_steps = {step.notebook for step in pipeline.steps.values()}
+    of_gates = {gate.notebook for gate in pipeline.deploy.gates or () if isinstance(gate, NotebookGate)}
+    assert of_steps | of_gates == {path.name for path in folder.glob("*.ipynb")}
 
 
 def test_three_lines_make_an_endpoint() -> None:
@@ -221,6 +222,13 @@ def test_demand_beats_profile_and_timetable_on_a_later_month(demand: dict[str, S
     for airport in AIRPORTS:
         part = demand["evaluate"].metrics(origin=airport)
         assert part["rmse"] < 0.8 * part["profile_rmse"]
+
+
+@pytest.mark.usefixtures("live")
+def test_demand_is_worth_money(home: Path) -> None:
+    """A gate notebook, run by hand: it asks the live model."""
+    costs = run_cell_by_cell(home, NOTEBOOKS / "flight_demand" / "simulate.ipynb").metrics()
+    assert costs["staffing_cost"] < 250 < costs["profile_staffing_cost"]
 
 
 def test_demand_is_asked_with_a_short_request_and_tells_when_its_training_ended(

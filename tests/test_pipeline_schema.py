@@ -415,6 +415,7 @@ def test_the_published_schema_agrees_with_the_model() -> None:
         {"steps": {"t": {"notebook": "t.ipynb", "timeout": "20 min"}}},
         {"deploy": {"gates": [{"kind": "baseline", "metric": "rmse"}]}},
         {"deploy": {"gates": [{"kind": "champion", "metrik": "rmse"}]}},
+        {"deploy": {"gates": [{"kind": "slice", "metric": "rmse"}]}},
         {"deploy": {"gates": []}},
     ]
     for change in wrong:

@@ -86,6 +86,14 @@ def test_what_misbehaves_is_refused(qualifying: Qualifying, act: str, verdict: V
     assert qualifying.found["passed"] is False
 
 
+def test_without_a_warm_process_it_is_the_same(tmp_path: Path) -> None:
+    cold = Qualifying(tmp_path, warm=False)
+    ending = cold.run(model_that("leave a daemon"), EXAMPLE)
+    assert ending.verdict is Verdict.FAILED
+    assert cold.error.startswith("NotQualified: the model starts processes and leaves them")
+    assert living(tmp_path) == []
+
+
 def test_what_hangs_is_ended(qualifying: Qualifying) -> None:
     ending = qualifying.run(
         model_that("hang with children"), EXAMPLE, deploy={"qualification": {"timeout": "4s"}}

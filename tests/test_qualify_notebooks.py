@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 
 from rasen.batch.execute import Executed
-from rasen.errors import PipelineError
-from rasen.pipeline import parse_pipeline
 from rasen.settings import load_settings
 from rasen.store import open_store
 from rasen.tracking.keys import QUALIFY_STEP
@@ -143,11 +141,3 @@ def test_what_fails_is_told_with_its_cell(result: StepResult) -> None:
 def test_a_gate_notebook_only_judges(executed: Executed, result: StepResult) -> None:
     told_for = printed(executed, result, "wrong/greedy.ipynb", "candidate").splitlines()
     assert [line[: len(start)] for line, start in zip(told_for, REFUSALS, strict=True)] == list(REFUSALS)
-
-
-def test_gates_of_one_notebook_agree_on_how_it_runs() -> None:
-    gate = "{kind: notebook, notebook: a.ipynb, metric: %s, direction: maximize, better_than: 1, parameters: {a: %d}}"
-    text = "name: shop\nowner: us\nsteps: {train: {notebook: train.ipynb}}\ndeploy:\n  gates:\n"
-    parse_pipeline(text + f"    - {gate % ('revenue', 1)}\n    - {gate % ('costs', 1)}\n")
-    with pytest.raises(PipelineError, match=r"two gates name 'a\.ipynb' with other parameters"):
-        parse_pipeline(text + f"    - {gate % ('revenue', 1)}\n    - {gate % ('costs', 2)}\n")

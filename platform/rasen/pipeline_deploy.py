@@ -13,7 +13,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from rasen.pipeline_gates import Gate
-from rasen.pipeline_gates_contract import NotebookGate
 from rasen.pipeline_keys import Keys
 from rasen.pipeline_values import (
     Duration,
@@ -236,21 +235,6 @@ class Deploy(Keys):
         default=Fallback(), description="when the profile answers instead of the model"
     )
     log: Log = Field(default=Log(), description="what of the answers is logged")
-
-    @model_validator(mode="after")
-    def _gates_of_one_notebook_agree(self) -> Self:
-        seen: dict[str, NotebookGate] = {}
-        for gate in self.gates or ():
-            if not isinstance(gate, NotebookGate):
-                continue
-            other = seen.setdefault(gate.notebook, gate)
-            if (gate.parameters, gate.timeout) != (other.parameters, other.timeout):
-                problem = (
-                    f"two gates name {gate.notebook!r} with other parameters or another timeout; it runs once a "
-                    "version, so give both the same, or copy the notebook"
-                )
-                raise PydanticCustomError("gate", "{problem}", {"problem": problem})
-        return self
 
     @model_validator(mode="after")
     def _challengers_are_watched(self) -> Self:

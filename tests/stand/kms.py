@@ -69,7 +69,7 @@ class KeyManagement:
         if request.name in self.other_algorithm:
             public, algorithm = generate_private_key(SECP256R1()).public_key(), ALGORITHMS.EC_SIGN_P256_SHA256
         pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        answer = kms_v1.PublicKey(  # type: ignore[no-untyped-call] # proto-plus types no constructor
+        answer = kms_v1.PublicKey(
             name=request.name, pem=pem.decode(), algorithm=algorithm, pem_crc32c=google_crc32c.value(pem)
         )
         self.change(answer)
@@ -79,14 +79,14 @@ class KeyManagement:
         self, request: kms_v1.AsymmetricSignRequest, context: grpc.ServicerContext
     ) -> kms_v1.AsymmetricSignResponse:
         private = self._find(request.name, "sign", context)
-        if len(request.data) > _MOST_BYTES or request.digest:
+        if len(request.data) > _MOST_BYTES or "digest" in request:
             context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT, f"data must be at most {_MOST_BYTES} bytes, without digest"
             )
         if request.data_crc32c != google_crc32c.value(request.data):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the checksum of the data does not match")
         signature = private.sign(request.data)
-        answer = kms_v1.AsymmetricSignResponse(  # type: ignore[no-untyped-call] # proto-plus types none
+        answer = kms_v1.AsymmetricSignResponse(
             name=request.name,
             signature=signature,
             signature_crc32c=google_crc32c.value(signature),

@@ -28,8 +28,8 @@ PIPELINE = "demand"
 class Qualifying:
     """One run of the pipeline `demand`, whose step `train` has published a model."""
 
-    def __init__(self, folder: Path) -> None:
-        self.settings = load_settings(home=folder / "home")
+    def __init__(self, folder: Path, *, warm: bool = True) -> None:
+        self.settings = load_settings(home=folder / "home", zygote=warm)
         self.store = open_store(self.settings)
         self.folder = folder / "attempt"
         self.ending: Ending | None = None

@@ -9,7 +9,7 @@ they fail, the reason.
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -204,7 +204,7 @@ def _run_champion(
     }
     evaluation = described["files"].get("evaluation")
     if evaluation is not None:
-        os.link(work.folder / "inputs" / evaluation["path"], inputs / "candidate_rows.parquet")
+        shutil.copyfile(work.folder / "inputs" / evaluation["path"], inputs / "candidate_rows.parquet")
         asked["files"]["evaluation"] = evaluation | {"path": "candidate_rows.parquet"}
     (inputs / "champion.json").write_text(json.dumps(asked), encoding="utf-8")
     module = "rasen.model.qualify_champion"

@@ -88,16 +88,18 @@ def run_platform(settings: Settings, *, tell: Tell, ready: Callable[[Group], Non
         store = open_store(settings)
         requested = RequestedRuns(settings, store, tell=tell)
         look_due = 0.0
-        while not stop:
-            for name in group.supervise():
-                tell(f"{name} had ended and was started again; its log: {settings.logs_dir / name}.log")
-            requested.poll()
-            if time.monotonic() >= look_due:
-                look_due = time.monotonic() + settings.reconcile_seconds
-                look_for_missed(settings, store, requested, tell=tell)
-            time.sleep(_TICK_SECONDS)
-        tell("stopping")
-        requested.stop()
+        try:
+            while not stop:
+                for name in group.supervise():
+                    tell(f"{name} had ended and was started again; its log: {settings.logs_dir / name}.log")
+                requested.poll()
+                if time.monotonic() >= look_due:
+                    look_due = time.monotonic() + settings.reconcile_seconds
+                    look_for_missed(settings, store, requested, tell=tell)
+                time.sleep(_TICK_SECONDS)
+            tell("stopping")
+        finally:
+            requested.stop()
 
 
 def look_for_missed(settings: Settings, store: Store, requested: RequestedRuns, *, tell: Tell) -> None:

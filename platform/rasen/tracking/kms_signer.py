@@ -8,7 +8,7 @@ because a signature that does not fit would be found out only by whoever needs t
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rasen.errors import KeyRefused, PlatformFailed, SignatureInvalid, SignerUnavailable
 from rasen.tracking.trust import PublicKey, Role, check_signature, key_id_of
@@ -124,10 +124,12 @@ class KmsSigner:
         pem = answer.pem.encode()
         if answer.name != self._name or answer.pem_crc32c != google_crc32c.value(pem):
             raise SignerUnavailable(f"the public key of {self._name!r} was damaged on its way from the KMS")
-        wanted = CryptoKeyVersion.CryptoKeyVersionAlgorithm.EC_SIGN_ED25519
-        if answer.algorithm != wanted:
+        # Any: proto-plus types its enumerations as plain numbers.
+        algorithm: Any = CryptoKeyVersion.CryptoKeyVersionAlgorithm(answer.algorithm)
+        wanted: Any = CryptoKeyVersion.CryptoKeyVersionAlgorithm.EC_SIGN_ED25519
+        if algorithm != wanted:
             raise KeyRefused(
-                f"KMS key {self._name!r} has the algorithm {answer.algorithm.name}; Rasen signs with {wanted.name}"
+                f"KMS key {self._name!r} has the algorithm {algorithm.name}; Rasen signs with {wanted.name}"
             )
         try:
             public = load_pem_public_key(pem)

@@ -76,14 +76,14 @@ def judge(name: str, gate: ChampionGate, evidence: Evidence) -> GateVerdict:
     try:
         rows = paired_rows(evidence)
         units = units_of(evidence.evaluation, by=gate.by, block_seconds=gate.block_seconds)
-        comparison = compare(gate, rows, units, seed=seed_of(evidence))
+        comparison = _compare_quietly(gate, rows, units, seed=seed_of(evidence))
     except Incomparable as problem:
         return GateVerdict(
             gate=name,
             answer=gate.inconclusive,
             outcome="inconclusive",
             numbers=problem.numbers,
-            reason=f"{gate.metric}: inconclusive, {problem}",
+            reason=f"{gate.told}: inconclusive, {problem}",
         )
     outcome = decide(comparison, gate.margin)
     more = rows_that_decide(comparison, gate.margin, gate.confidence) if outcome == "inconclusive" else None
@@ -103,6 +103,17 @@ def judge(name: str, gate: ChampionGate, evidence: Evidence) -> GateVerdict:
         numbers=_numbers(gate, comparison, more),
         reason=_explain(gate, comparison, outcome, more),
     )
+
+
+def _compare_quietly(gate: ChampionGate, rows: Rows, units: np.ndarray | None, *, seed: int) -> Comparison:
+    """Return the comparison; squares that no number can hold make it impossible, not an error of ours."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        found = compare(gate, rows, units, seed=seed)
+    if any(map(math.isnan, (found.gain, found.low, found.high))):
+        raise Incomparable("the errors are too large or too small for an interval", rows=len(rows))
+    return found
 
 
 def decide(comparison: Comparison, margin: float) -> Outcome:
@@ -267,7 +278,7 @@ def _explain(gate: ChampionGate, comparison: Comparison, outcome: Outcome, more:
     rows = f"{comparison.rows} rows"
     if comparison.units != comparison.rows:
         rows += f" in {comparison.units} units"
-    measured = f"{gate.metric} {own} beside the champion's {other} on {rows} is"
+    measured = f"{gate.told} {own} beside the champion's {other} on {rows} is"
     if comparison.low == comparison.high == 0:
         return f"{measured} equal, whatever the rows: equivalent"
     sure = f"{gate.confidence * 100:.3g} %"

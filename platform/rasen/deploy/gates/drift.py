@@ -46,7 +46,8 @@ def psi_of_numbers(old: np.ndarray, new: np.ndarray, *, alpha: float) -> Effect:
 
     places = np.ceil(np.arange(1, _DECILES) / _DECILES * len(old)).astype(int) - 1
     ends, often = np.unique(old[np.maximum(places, 0)], return_counts=True)
-    below = np.nextafter(ends[often > 1], -np.inf)
+    with np.errstate(over="ignore"):  # what lies below the smallest number is infinity
+        below = np.nextafter(ends[often > 1], -np.inf)
     edges = np.unique(np.concatenate([ends, below]))
     return psi(_bin(old, edges), _bin(new, edges), alpha=alpha)
 

@@ -61,7 +61,7 @@ def _judge_value(name: str, gate: HistoryGate, evidence: Evidence, value: float)
             answer="pass",
             outcome="too few",
             numbers={gate.metric: value, "versions": len(values)},
-            reason=f"{gate.metric} {shown}: {_count(len(values))} went live with this metric, {gate.least} are needed "
+            reason=f"{gate.told} {shown}: {_count(len(values))} went live with this metric, {gate.least} are needed "
             "to say what is usual",
         )
     limits = control_limits(values, gate.within)
@@ -92,7 +92,7 @@ def _compare(name: str, gate: HistoryGate, value: float, limits: Limits, whose: 
     if limits.sigma == 0:
         equal = abs(worse) <= 1e-9 * abs(limits.mean)
         said = "equal to" if equal else "better than" if worse < 0 else "worse than"
-        reason = f"{gate.metric} {shown} is {said} the {mean} that all of {of_whom} have"
+        reason = f"{gate.told} {shown} is {said} the {mean} that all of {of_whom} have"
         if equal or worse < 0:
             return _verdict(name, "pass", "usual", numbers, reason)
         reason += ": without any spread nobody can say whether that is much, a person should look"
@@ -107,13 +107,13 @@ def _compare(name: str, gate: HistoryGate, value: float, limits: Limits, whose: 
         else f" ({gate.within:g} sigma, were sigma known from more versions)"
     )
     if worse > limits.distance:
-        reason = f"{gate.metric} {shown} is {far}: unusual, {allowed} are allowed{known}"
+        reason = f"{gate.told} {shown} is {far}: unusual, {allowed} are allowed{known}"
         return _verdict(name, "fail", "worse than usual", numbers, reason)
     if -worse > limits.distance:
-        reason = f"{gate.metric} {shown} is {far}: unusually good, look whether the data leak"
+        reason = f"{gate.told} {shown} is {far}: unusually good, look whether the data leak"
         return _verdict(name, "pass", "better than usual", numbers, reason)
     return _verdict(
-        name, "pass", "usual", numbers, f"{gate.metric} {shown} is {far}: usual, {allowed} are allowed{known}"
+        name, "pass", "usual", numbers, f"{gate.told} {shown} is {far}: usual, {allowed} are allowed{known}"
     )
 
 

@@ -60,7 +60,7 @@ def judge(name: str, gate: SliceGate, evidence: Evidence) -> GateVerdict:
             answer="hold",
             outcome="inconclusive",
             numbers=problem.numbers,
-            reason=f"{gate.metric} by {gate.by}: inconclusive, {problem}",
+            reason=f"{gate.told} by {gate.by}: inconclusive, {problem}",
         )
     few = slices - len(judged)
     numbers = {"worst": gate.worst, "slices": slices, "slices_judged": len(judged), "rows": len(rows)}
@@ -96,10 +96,13 @@ def _measure(gate: SliceGate, rows: Rows, values: np.ndarray) -> tuple[list[Slic
     import numpy as np
 
     names, numbers = np.unique(values, return_inverse=True)
-    if gate.metric == "auc":
-        found = _measure_areas(gate, rows, names, numbers)
-    else:
-        found = _measure_means(gate, rows, names, numbers)
+    with np.errstate(all="ignore"):
+        if gate.metric == "auc":
+            found = _measure_areas(gate, rows, names, numbers)
+        else:
+            found = _measure_means(gate, rows, names, numbers)
+    if any(math.isnan(value) for each in found for value in (each.error, each.yardstick, each.chance)):
+        raise Incomparable("the errors are too large or too small to be compared", rows=len(rows))
     return [each for each in found if each.rows >= gate.least_rows], len(names)
 
 
