@@ -70,8 +70,6 @@ NEIGHBOURS = ("rasen_lint", "rasen_serving", "cloud_functions")
 
 MAY_UNPICKLE = {
     "rasen.model.loading": {"pickle.loads"},
-    # Its pool's processes are its own children: what comes over their pipes, nobody else can have written.
-    "rasen.tracking.index_parallel": {"from concurrent.futures import …", "from multiprocessing import …"},
 }
 MAY_READ_ENVIRONMENT = {"rasen.settings"}
 LONGEST_FILE = 400
