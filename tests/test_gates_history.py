@@ -140,6 +140,7 @@ def test_the_same_hour_is_compared_in_utc() -> None:
 def test_a_metric_that_is_no_number_fails(bad: float) -> None:
     found = verdict(bad, nightly(*USUAL))
     assert (found.answer, found.outcome) == ("fail", "not finite")
+    assert "too large" in verdict(1e200, nightly(*USUAL)).reason
     assert verdict(3.0, nightly(*USUAL), metric="mae").numbers == {"mae": 3.0, "versions": 0.0}
 
 

@@ -200,7 +200,7 @@ def test_control_limits_miss_as_often_as_sigma_says(count: int) -> None:
 
 
 def test_outliers_are_those_beyond_doubt() -> None:
-    values = [3.0, 3.1, 2.9, 3.2, 3.0, 50.0, 3.1, 2.8, 3.0]
+    values = [3.0, 3.1, 2.9, 3.2, 3.0, 50.0, 3.1, 2.8, 3.0, 3.1]
     assert outliers(values) == [5]
     assert outliers([3.1] * 19 + [9.0]) == [19]
     assert outliers([3.1] * 20) == []

@@ -108,7 +108,7 @@ Each row simulates {releases} releases of which the truth is known and counts th
 the deploy function calls it. *Level* is what the gate promises; the interval is what {releases} releases leave of the
 rate (exact binomial, 95 %). One row in twenty misses its level by chance, so a rate is called above or below only when
 the interval of 99.9 % does not hold the level. A gate below its level is more careful than it must be: that of slices
-holds it for all slices together, whatever their number, and its t-test is careful about errors skewed to the right.
+holds it for all slices together, and most of them are far from what is allowed.
 Rows without a level tell what the gate answers to a difference of that size.
 
 | gate | truth | answer | level | rate | interval | |

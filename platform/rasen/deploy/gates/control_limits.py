@@ -24,7 +24,7 @@ _RANGE_VARIANCE = (2 - 4 / math.pi) * math.pi / 4
 _RANGE_COVARIANCE = math.sqrt(3) / 2 + math.pi / 12 - 1
 # Iglewicz and Hoaglin call 3.5 suspicious; what is to be left out of a chart must be beyond doubt.
 _OUTLIER = 5.0
-_OUTLIERS_FROM = 8
+_OUTLIERS_FROM = 10
 _CONSTANT = 1e-9
 
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from rasen.deploy.gates.control_limits import Limits, control_limits
 from rasen.deploy.gates.flapping import FLAPPING, WINDOW, count_flaps
-from rasen.deploy.gates.measured import in_words
+from rasen.deploy.gates.measured import Unmeasured, in_words
 from rasen.pipeline_gates_statistical import HistoryGate, Season
 from rasen.tracking.ledger_records import GateVerdict
 
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence, PastVersion
 
+_LARGEST = 1e150  # the squares and sums of larger numbers are none
 _DAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 
 
@@ -30,6 +31,8 @@ def judge(name: str, gate: HistoryGate, evidence: Evidence) -> GateVerdict:
         Unmeasured: The metric is not a finite number.
     """
     value = evidence.measured.number(gate.metric)
+    if not _is_number(value):
+        raise Unmeasured(f"{gate.metric} {value:.3g} is too large to be compared with anything", "not finite")
     verdict = _judge_value(name, gate, evidence, value)
     flapping = count_flaps(name, evidence.past, passes=verdict.answer != "fail", limit=gate.flaps)
     if verdict.answer != "pass" or not flapping.is_flapping:
@@ -152,7 +155,7 @@ def _season_in_words(season: Season, at: datetime) -> str:
 
 def _is_number(value: object) -> bool:
     # Read from a record: not believed to be what its type says.
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _count(versions: int) -> str:
