@@ -18,8 +18,10 @@ from rasen.batch.rerun import number_when, prepare_rerun
 from rasen.data.recorded_reads import read_recorded, write_index
 from rasen.data.snapshots import write_snapshot
 from rasen.data.table_difference import compare_numbers, compare_tables
-from rasen.errors import QueryError
+from rasen.errors import InvalidInput, QueryError
 from rasen.tracking.key_rotation import rotate_key
+from rasen.tracking.keys import start_key
+from rasen.tracking.records import Start, Verdict
 from rasen.tracking.resigning import find_signed, resign
 from rasen.tracking.signature import Role
 from rasen.tracking.trust import load_trust
@@ -227,3 +229,16 @@ def test_libraries_of_other_versions_are_named_before_anything_else(tmp_path: Pa
         assert repetition.start.repeats == run
         assert not repetition.settings.keys_dir.exists(), "there is nothing to sign with"
     assert not history.trap.exists()
+
+
+def test_a_run_that_only_qualified_another_ones_model_is_refused(tmp_path: Path) -> None:
+    history = History(tmp_path, on_disk=True)
+    first, second = history.run(0), history.run(1, verdict=Verdict.FAILED)
+    key = start_key("demand", second)
+    start = Start.from_bytes(history.store.read(key))
+    history.store.write(key, start.model_copy(update={"qualifies": first}).to_bytes())
+    with (
+        pytest.raises(InvalidInput, match=f"only qualified the model of run '{first}' again"),
+        prepare_rerun(history.settings, second),
+    ):
+        raise AssertionError

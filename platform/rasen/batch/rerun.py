@@ -27,7 +27,7 @@ from rasen.batch.start import scheduled_instant
 from rasen.data.recorded_reads import write_index
 from rasen.data.table_difference import Outcome
 from rasen.deploy import ledger
-from rasen.errors import NotFound, ObjectNotFound
+from rasen.errors import InvalidInput, NotFound, ObjectNotFound
 from rasen.model.loading import differing_versions
 from rasen.pipeline_graph import topological_order
 from rasen.release import Release
@@ -157,6 +157,10 @@ def prepare_rerun(settings: Settings, beginning: str, *, into: Path | None = Non
         check_target(into)
     original = read_artifacts(settings, store, row.pipeline, row.run)
     release = original.need_release()
+    if original.start.qualifies is not None:
+        raise InvalidInput(
+            f"run {row.run!r} only qualified the model of run {original.start.qualifies!r} again; rerun that one"
+        )
     home = settings.scratch_dir / f"rerun-{row.pipeline}-{row.run}-{os.getpid()}"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
