@@ -60,6 +60,7 @@ lint: $(STAMP) ## Lint the notebooks
 bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving_peers
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.serving_life
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.replay
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.release
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling

@@ -183,3 +183,33 @@ def test_a_champion_that_could_say_nothing_leaves_it_open(compared: Desk) -> Non
     assert compared.store.children("requests/") == [], "it was compared, as far as that goes"
     compared.give("approve")
     assert compared.live() == [run_of(2)]
+
+
+def test_a_challenger_is_compared_with_the_champion_of_the_endpoint_that_invites_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, gates=[CHAMPION], challengers=["rival"], rollout={"kind": "ab"})
+    desk.publish(1, evaluation=rows(1.0))
+    desk.publisher.register(
+        "rival", endpoint="rival", gates=[{"kind": "threshold", "metric": "rmse", "max": 4}]
+    )
+    version = desk.publisher.publish(2, "rival", evaluation=rows(0.8))
+    desk.decider.decide("rival")
+    held = desk.records()[-1].state.held
+    assert held is not None
+    assert (held.run, held.pipeline) == (version, "rival")
+    (name,) = desk.store.children("requests/rival/")
+    request = Request.from_bytes(desk.store.read(f"requests/rival/{name}"), source=name)
+    assert (request.run, request.endpoint) == (version, "demand")
+    again = desk.publisher.publish(
+        3,
+        "rival",
+        champion=run_of(1),
+        evaluation=rows(0.8, 1.0),
+        request=name.removesuffix(".json"),
+        qualifies=version,
+        judged_at="demand",
+    )
+    desk.decider.decide("rival")
+    assert desk.live() == [run_of(1), again]
+    assert desk.records()[-1].state.held is None
+    at_home = desk.records("rival")
+    assert [record.run for record in at_home] == [version], "at home it is no candidate"

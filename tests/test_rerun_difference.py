@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,17 @@ import pandas as pd
 import pytest
 
 from rasen.batch.notebook_difference import compare_notebooks
-from rasen.batch.rerun import number_when
+from rasen.batch.rerun import number_when, prepare_rerun
 from rasen.data.recorded_reads import read_recorded, write_index
 from rasen.data.snapshots import write_snapshot
 from rasen.data.table_difference import compare_numbers, compare_tables
-from rasen.errors import QueryError
+from rasen.errors import InvalidInput, QueryError
+from rasen.tracking.key_rotation import rotate_key
+from rasen.tracking.keys import start_key
+from rasen.tracking.records import Start, Verdict
+from rasen.tracking.resigning import find_signed, resign
+from rasen.tracking.signature import Role
+from rasen.tracking.trust import load_trust
 from stand.histories import History
 
 
@@ -197,6 +204,41 @@ def test_what_was_live_is_told_by_the_stores_clock(tmp_path: Path) -> None:
     first = history.at
     history.go_on(days=1)
     history.deploy(0)
-    assert number_when(history.store, "demand", before) is None
-    assert number_when(history.store, "demand", first) == 1
-    assert number_when(history.store, "demand", history.at) == 2
+
+    def number(at: datetime) -> int | None:
+        return number_when(history.store, history.trust, "demand", at, environment="dev")
+
+    assert (number(before), number(first), number(history.at)) == (None, 1, 2)
+
+    # A key is replaced, and what it had signed is signed again: the store's times are those of that day.
+    settings = history.settings
+    history.go_on(days=30)
+    old = history.decider.key_id
+    rotate_key(settings, Role.DECIDER, by="ann", now=history.at)
+    signed = find_signed(settings, history.store, old)
+    resign(settings, history.store, signed, by="ann", now=history.at, reason="rotation")
+    history.trust = load_trust(settings)
+    assert (number(before), number(first), number(history.at)) == (None, 1, 2)
+
+
+def test_libraries_of_other_versions_are_named_before_anything_else(tmp_path: Path) -> None:
+    history = History(tmp_path, on_disk=True)
+    run = history.run(0)
+    with prepare_rerun(history.settings, run) as repetition:
+        assert repetition.notes[0].startswith("libraries: python was 2.7, is 3.")
+        assert repetition.start.repeats == run
+        assert not repetition.settings.keys_dir.exists(), "there is nothing to sign with"
+    assert not history.trap.exists()
+
+
+def test_a_run_that_only_qualified_another_ones_model_is_refused(tmp_path: Path) -> None:
+    history = History(tmp_path, on_disk=True)
+    first, second = history.run(0), history.run(1, verdict=Verdict.FAILED)
+    key = start_key("demand", second)
+    start = Start.from_bytes(history.store.read(key))
+    history.store.write(key, start.model_copy(update={"qualifies": first}).to_bytes())
+    with (
+        pytest.raises(InvalidInput, match=f"only qualified the model of run '{first}' again"),
+        prepare_rerun(history.settings, second),
+    ):
+        raise AssertionError

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from rasen.batch.execute import Executed
 from rasen.batch.rerun import DIFFERENT_EXIT_CODE, Repeated, prepare_rerun
 from rasen.cli import build_app
-from rasen.errors import DigestMismatch, InvalidInput
+from rasen.errors import DigestMismatch, InvalidInput, StepFailed
 from rasen.store import open_store
 from rasen.tracking.records import Verdict
 from stand.past_runs import READ, TRAIN, PastRuns
@@ -113,7 +113,9 @@ def test_what_comes_out_differently_is_named(past: PastRuns, monkeypatch: pytest
     assert found["train, model"][0] == "equal", "other bytes, and the same answers"
 
 
-def test_a_question_that_was_not_asked_then_is_named(past: PastRuns) -> None:
+def test_a_question_that_was_not_asked_then_is_named(
+    past: PastRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     past.fill(60)
     past.write(read=[READ, OTHER_QUERY])
     executed = past.run()
@@ -125,6 +127,15 @@ def test_a_question_that_was_not_asked_then_is_named(past: PastRuns) -> None:
     assert "succeeded → failed, QueryError: the query 'SELECT COUNT(*) + @luck AS n FROM rides'" in said
     assert "was not asked by the run that is repeated; it asked it with" in said
     assert found["train, verdict"] == "different: was not executed this time"
+
+    # Without --verify nothing is compared: the outputs are kept, and the exit code is the verdict's.
+    monkeypatch.setenv("RASEN_HOME", str(past.settings.home))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(build_app(), ["rerun", executed.run[-12:]], catch_exceptions=False)
+    assert done.exit_code == StepFailed.exit_code
+    kept = tmp_path / f"{executed.run}-rerun"
+    assert "was not asked by the run that is repeated" in (kept / "output/features.ipynb").read_text()
+    assert "identical" not in done.stdout
 
 
 def test_a_run_that_failed_fails_the_same_way_again(past: PastRuns) -> None:

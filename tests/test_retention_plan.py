@@ -16,6 +16,8 @@ from rasen.retention.plan import make_plan
 from rasen.tracking.keys import bundle_key, live_key, pin_key, prediction_key, step_prefix
 from rasen.tracking.pins import change_pins
 from rasen.tracking.records import UnreadableRecord, Verdict
+from rasen.tracking.resigning import find_signed
+from rasen.tracking.tombstones import write_tombstone
 from stand.histories import PIPELINE, History, run_of
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -108,6 +110,15 @@ def test_a_pin_that_nobody_can_believe_keeps_and_a_forged_end_of_it_does_not_fre
     assert "pinned by ann" in why(history, 1), "the next record takes the next number"
 
 
+def test_pins_and_tombstones_are_found_when_a_key_is_replaced(history: History) -> None:
+    for number in range(2):
+        history.run(number)
+    pin(history, 0)
+    write_tombstone(history.store, history.control, pipeline=PIPELINE, run=run_of(1), reason="old", by="ann")
+    found = find_signed(history.settings, history.store, history.control.key_id)
+    assert {one.key.partition("/")[0] for one in found.objects} == {"manifests", "pins", "tombstones"}
+
+
 def test_what_cannot_be_read_stops_everything(history: History) -> None:
     history.run(0)
     history.go_on(days=8)
@@ -148,14 +159,18 @@ def test_scratch_folders_whose_process_is_gone_are_orphans(history: History) -> 
     import time
 
     run = history.run(0)
-    for name in (f"demand-{run}-train-1", f"rerun-demand-{run}-77", "somebody_elses"):
+    alive = f"rerun-demand-{run}-{os.getpid()}"
+    for name in (f"demand-{run}-train-1", f"rerun-demand-{run}-4194999", alive, "somebody_elses"):
         folder = history.settings.scratch_dir / name
         folder.mkdir(parents=True)
         (folder / "x").write_bytes(b"12345")
         os.utime(folder, (time.time() - 90_000,) * 2)
     (history.settings.scratch_dir / f"demand-{run}-train-2").mkdir()
     found = make_plan(history.settings, history.store).orphans
-    assert sorted(Path(one.name).name for one in found) == [f"demand-{run}-train-1", f"rerun-demand-{run}-77"]
+    assert sorted(Path(one.name).name for one in found) == [
+        f"demand-{run}-train-1",
+        f"rerun-demand-{run}-4194999",
+    ]
     assert [one.size_bytes for one in found] == [5, 5]
 
 

@@ -220,6 +220,7 @@ def test_a_run_that_stays_and_cannot_be_restored_stops_the_removal(history: Hist
     assert describe_burial(history.store, PIPELINE, run_of(1)) == ""
     done = gc(history, shown, proofs=0)
     assert done.buried == (run_of(1),)
+    assert not history.trap.exists()
 
 
 def test_a_forged_tombstone_removes_nothing(history: History) -> None:
@@ -312,6 +313,7 @@ def test_after_a_collection_all_is_restorable_that_the_plan_called_so(
             artifacts = read_artifacts(history.settings, history.store, one.pipeline, one.run)
             restored = restore_artifacts(history.store, artifacts, folder)
             assert restored.verified == (history.store.stat(end_key(PIPELINE, one.run)) is None)
+            assert not history.trap.exists(), "nothing is unpickled on the way"
         elif one.fate == "ready":
             assert list(history.store.list(f"runs/{PIPELINE}/{one.run}/")) == []
             assert late is None or one.run != run_of(late)

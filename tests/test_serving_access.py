@@ -24,13 +24,7 @@ from rasen_serving.access import OPEN_PATHS, Access
 from rasen_serving.access_watch import check_access
 from rasen_serving.log import Entry, PredictionLog
 from rasen_serving.rates import Bucket
-from rasen_serving.refusals import (
-    Forbidden,
-    RateExceeded,
-    Unauthenticated,
-    headers_of,
-    status_of,
-)
+from rasen_serving.refusals import Forbidden, RateExceeded, Unauthenticated, headers_of, status_of
 from stand.app import App
 from stand.door import ISSUER, JWT, ROW, Door, id_of, new_settings, of_headers
 from stand.versions import publish_and_deploy

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from rasen.data.columns import ColumnType
 from rasen.errors import InvalidInput
 from rasen.model.frames import FrameBuilder
+from rasen.model.judge import MOST_PROBLEMS, judge
+from rasen.model.request_errors import InvalidRows, MalformedBody, TooManyRows
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen_serving.decode import Columns, NotFast, RequestDecoder
-from rasen_serving.judge import MOST_PROBLEMS, judge
-from rasen_serving.refusals import InvalidRows, MalformedBody, TooManyRows
 
 SCHEMA = ModelSchema(
     inputs=(

@@ -22,11 +22,7 @@ from rasen.tracking.access_keys import (
 )
 from rasen.tracking.keys import ACCESS_HINT_KEY, access_key
 from rasen.tracking.signature import Role, load_trust, open_signer, write_signed
-from rasen_serving.refusals import (
-    AccessUnknown,
-    Unauthenticated,
-    status_of,
-)
+from rasen_serving.refusals import AccessUnknown, Unauthenticated, status_of
 from stand.door import NOW, Door, id_of, new_settings
 from stand.faulty_store import FaultyStore
 

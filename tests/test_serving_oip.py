@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rasen.data.columns import ColumnType
 from rasen.model.conversion import as_list, is_array
+from rasen.model.request_errors import InvalidRows, TooManyRows
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen.settings import load_settings
 from rasen.store import open_store
@@ -23,7 +24,6 @@ from rasen_serving.live import Predicted
 from rasen_serving.messages import Situation
 from rasen_serving.oip_datatypes import DATATYPES, write_bytes
 from rasen_serving.oip_tensors import Tensor, read_columns
-from rasen_serving.refusals import InvalidRows, TooManyRows
 from rasen_serving.wire_oip import OIP
 from stand.app import App
 from stand.protocol_models import deploy_protocol_models

@@ -14,11 +14,7 @@ from typing import Any
 import pytest
 
 from rasen_serving.access_watch import check_access
-from rasen_serving.refusals import (
-    AccessUnknown,
-    RateExceeded,
-    Unauthenticated,
-)
+from rasen_serving.refusals import AccessUnknown, RateExceeded, Unauthenticated
 from stand.door import AUDIENCE, ISSUER, JWT, Door, id_of, new_settings, of_headers
 
 

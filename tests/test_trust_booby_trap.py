@@ -22,12 +22,13 @@ from typer.testing import CliRunner
 import rasen
 from rasen import recorder as recorder_module
 from rasen.batch.inputs import fetch_models
+from rasen.batch.restore import restore_run
 from rasen.cli import build_app
 from rasen.deploy import ledger
 from rasen.deploy.decide import Decider
 from rasen.errors import DigestMismatch, ModelFailed, RasenError
 from rasen.local.processes import free_port
-from rasen.model import qualification
+from rasen.model import qualification, qualify_champion
 from rasen.model.loading import load_version, unpickle
 from rasen.model.pickle_globals import list_globals
 from rasen.settings import load_settings, platform_environment
@@ -38,7 +39,7 @@ from rasen.tracking.signature import Role, load_trust, open_signer
 from rasen_serving.live import load as load_in_worker
 from rasen_serving.messages import CachedFile
 from rasen_serving.revisions import Resolved, Revisions
-from stand.booby_traps import PIPELINE, TAMPERS, TrappedHome, make_trapped_home, trapped_bytes
+from stand.booby_traps import CHANGES, PIPELINE, TAMPERS, TrappedHome, make_trapped_home, trapped_bytes
 from stand.kernel import Kernel
 
 Visit = Callable[[TrappedHome, pytest.MonkeyPatch], object]
@@ -92,6 +93,14 @@ def _load_in_step(home: TrappedHome, monkeypatch: pytest.MonkeyPatch) -> object:
     return rasen.load_model(PIPELINE)
 
 
+def _restore(home: TrappedHome, _: pytest.MonkeyPatch) -> object:
+    """Bring the model back into a folder, and load it as the README that lies beside it says."""
+    restored = home.settings.home / "restored"
+    restore_run(home.settings, home.live.run, restored, only="model")
+    (file,) = restored.rglob("model.cloudpickle")
+    return unpickle(file.read_bytes(), sha256=home.live.files["model"].sha256)
+
+
 def _serve(home: TrappedHome, _: pytest.MonkeyPatch) -> object:
     return load_in_worker(Revisions(home.store, home.settings).resolve(PIPELINE, 2).revision)
 
@@ -101,6 +110,7 @@ LOADING: dict[str, Visit] = {
     "in a notebook": _load_interactively,
     "in a step": _load_in_step,
     "in serving": _serve,
+    "restored": _restore,
 }
 
 
@@ -173,7 +183,7 @@ def test_who_only_looks_never_unpickles(
     assert not home.mark.exists()
 
 
-BY_THEMSELVES = {"rasen up", "rasen demo", "rasen serve", "rasen run", "rasen notebook run"}
+BY_THEMSELVES = {"rasen up", "rasen demo", "rasen serve", "rasen run", "rasen rerun", "rasen notebook run"}
 """Commands that start servers or execute notebooks: what they start is tried above, part by part."""
 
 
@@ -197,7 +207,7 @@ def commands() -> dict[str, TyperCommand]:
 
 def typed_for(name: str, home: TrappedHome) -> list[str]:
     """Return a command with something for everything that it asks for."""
-    given = {"pipeline": PIPELINE, "endpoint": PIPELINE, "role": "control", "roles": "control"}
+    given = {"pipeline": PIPELINE, "endpoint": PIPELINE, "role": "control", "roles": "control", "number": "1"}
     typed = name.split()[1:]
     for parameter in commands()[name].params:
         value = given.get(str(parameter.name), home.live.run)
@@ -235,24 +245,6 @@ def test_what_is_called_does_its_work(home: TrappedHome, monkeypatch: pytest.Mon
     assert _decide(home, monkeypatch) == ["deploy"]
 
 
-CHANGES: dict[str, Callable[[Path, Path], object]] = {
-    "one bit": lambda path, mark: path.write_bytes(path.read_bytes()[:-1] + b"\1"),
-    "cut": lambda path, mark: path.write_bytes(path.read_bytes()[:-1]),
-    "empty": lambda path, mark: path.write_bytes(b""),
-    "another": lambda path, mark: path.write_bytes(trapped_bytes(mark, padding=b"\3")),
-    "gone": lambda path, mark: path.unlink(),
-    "a link to another": lambda path, mark: _link_to(path, trapped_bytes(mark, padding=b"\4")),
-}
-"""What somebody may do to a file on a disk after it was verified."""
-
-
-def _link_to(path: Path, data: bytes) -> None:
-    other = path.with_name("other")
-    other.write_bytes(data)
-    path.unlink()
-    path.symlink_to(other)
-
-
 def cached_model(resolved: Resolved) -> CachedFile:
     return resolved.revision.champion.files["model"]
 
@@ -286,30 +278,61 @@ def test_the_copy_of_a_step_is_changed_after_it_was_verified(
     assert not home.mark.exists()
 
 
-@pytest.mark.parametrize("change", [None, *CHANGES.values()], ids=["untouched", *CHANGES])
-def test_the_copy_of_the_qualification_is_changed_after_it_was_verified(
-    home: TrappedHome, change: Callable[[Path, Path], object] | None
-) -> None:
-    inputs, staging = home.settings.home / "inputs", home.settings.home / "staging"
-    staging.mkdir()
+def _hand_out(home: TrappedHome, names: Path) -> dict[str, object]:
+    """Copy the files of the live version as the step does for processes that execute it; return their description."""
     manifest = read_manifest(
         home.store, load_trust(home.settings), PIPELINE, home.live.run, environment="dev"
     )
     assert manifest.manifest.model is not None
     files = {}
     for name, file in home.live.files.items():
-        home.store.download(file.key, inputs / name, sha256=file.sha256)
+        home.store.download(file.key, names / name, sha256=file.sha256)
         files[name] = {"path": name, "sha256": file.sha256}
-    described = {"schema": manifest.manifest.model.schema_, "files": files, "metrics": []}
-    (inputs / "model.json").write_text(json.dumps(described))
+    return {"schema": manifest.manifest.model.schema_, "files": files}
+
+
+def _qualify(folder: Path, described: dict[str, object], _: pytest.MonkeyPatch) -> None:
+    (folder / "model.json").write_text(json.dumps(described | {"metrics": []}))
+    qualification.main([str(folder), str(folder)])
+
+
+def _ask_champion(folder: Path, described: dict[str, object], _: pytest.MonkeyPatch) -> None:
+    (folder / "champion.json").write_text(json.dumps(described | {"versions": {}, "engines": []}))
+    assert qualify_champion.main([str(folder), str(folder)]) == 1
+
+
+def _judge_in_notebook(folder: Path, described: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(folder / "gate")
+    context = json.loads(kernel.context.read_text())
+    kernel.context.write_text(json.dumps(context | {"judged": described | {"endpoint": PIPELINE}}))
+    (kernel.inputs / "judged").symlink_to(folder)
+    kernel.enter(monkeypatch)
+    rasen.load_model(PIPELINE)
+
+
+EXECUTING: dict[str, Callable[[Path, dict[str, object], pytest.MonkeyPatch], None]] = {
+    "the qualification": _qualify,
+    "the live version beside the candidate": _ask_champion,
+    "a gate notebook": _judge_in_notebook,
+}
+"""Who executes copies of files in a folder, whose digests he was told."""
+
+
+@pytest.mark.parametrize("change", [None, *CHANGES.values()], ids=["untouched", *CHANGES])
+@pytest.mark.parametrize("execute", EXECUTING.values(), ids=EXECUTING)
+def test_a_copy_is_changed_after_it_was_verified(
+    home: TrappedHome,
+    monkeypatch: pytest.MonkeyPatch,
+    execute: Callable[[Path, dict[str, object], pytest.MonkeyPatch], None],
+    change: Callable[[Path, Path], object] | None,
+) -> None:
+    folder = home.settings.home / "copies"
+    described = _hand_out(home, folder)
     if change is not None:
-        change(inputs / "model", home.mark)
-        with suppress(FileNotFoundError):
-            assert qualification.main([str(inputs), str(staging)]) == 1
-        assert not home.mark.exists()
-    else:
-        assert qualification.main([str(inputs), str(staging)]) == 1  # a trap is no model
-        assert home.mark.exists()
+        change(folder / "model", home.mark)
+    with suppress(RasenError, FileNotFoundError, AttributeError):  # what comes out of a trap is no model
+        execute(folder, described, monkeypatch)
+    assert home.mark.exists() == (change is None)
 
 
 def test_a_file_that_changes_while_it_is_loaded_is_loaded_as_it_was_verified_or_not_at_all(

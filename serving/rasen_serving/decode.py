@@ -1,8 +1,8 @@
 r"""From the bytes of a request to one list of values a column, as fast as msgspec can.
 
 The structs here know names only: which fields a row has, which may be absent. What a value may be is decided by
-`rasen.model.frames`, for batch and serving alike. Whatever does not fit is handed to `judge.py`, which decodes again,
-slowly, and names every fault; so nothing here has to explain itself.
+`rasen.model.frames`, for batch and serving alike. Whatever does not fit is handed to `rasen.model.judge`, which decodes
+again, slowly, and names every fault; so nothing here has to explain itself.
 
 msgspec keeps the last of two equal keys. A request with a duplicate is refused, and found by counting: without
 duplicates a body holds exactly one colon for each key that was kept, plus those inside names and texts. Only an

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from rasen.model.judge import check_count, find_faults, refuse_any
+from rasen.model.request_errors import FieldProblem, PathElement
 from rasen.model.schema import Column, ModelSchema
 from rasen.suggestion import suggest
 from rasen_serving.decode import Columns
-from rasen_serving.judge import check_count, find_faults, refuse_any
 from rasen_serving.oip_datatypes import ACCEPTED, DATATYPES, Datatype, Values
-from rasen_serving.refusals import FieldProblem, PathElement
 
 if TYPE_CHECKING:
     import numpy as np

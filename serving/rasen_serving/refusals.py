@@ -12,25 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from rasen.errors import InvalidInput, ModelFailed, NotFound, RasenError
-
-PathElement = str | int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FieldProblem:
-    """One field of a request that cannot be used.
-
-    Args:
-        path: Where it stands, for example `("rows", 0, "hour")`.
-        problem: What is wrong with it and what would be right.
-    """
-
-    path: tuple[PathElement, ...]
-    problem: str
-
-
-class MalformedBody(InvalidInput):
-    """The body is not one JSON document as RFC 8259 has it."""
+from rasen.model.request_errors import InvalidRows, MalformedBody, TooManyRows, describe_fields
 
 
 class MalformedRequest(InvalidInput):
@@ -53,32 +35,12 @@ class BodyTooLarge(InvalidInput):
     """The body has more bytes than are accepted."""
 
 
-class TooManyRows(InvalidInput):
-    """The request has more rows than are accepted."""
-
-
 class MethodRefused(InvalidInput):
     """The path exists, the method does not."""
 
 
 class CallerGone(RasenError):
     """The connection was closed before the request was complete; nobody reads this answer."""
-
-
-class InvalidRows(InvalidInput):
-    """Fields are missing, unknown or not of their type; all of them are named.
-
-    Args:
-        message: The sentence.
-        fields: Each bad field.
-    """
-
-    def __init__(self, message: str, fields: tuple[FieldProblem, ...] = ()) -> None:
-        super().__init__(message, fields)
-        self.fields = fields
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class NothingLive(RasenError):
@@ -165,8 +127,6 @@ _KINDS: dict[type[Exception], _Kind] = {
     Exception: _Kind(status=500, code="internal"),
 }
 
-_FIELDS_IN_A_TEXT = 10
-_STEP_MAX_LENGTH = 100
 
 _TOLD_TO_THE_OPERATOR = {
     "model_failed": "the model could not answer, and no profile was published that could stand in for it",
@@ -211,9 +171,7 @@ def text_of(error: Exception, *, request_id: str) -> str:
     fields = error.fields if isinstance(error, InvalidRows) else ()
     if not fields:
         return message
-    told = [f"{_place_of(field.path)}: {field.problem}" for field in fields[:_FIELDS_IN_A_TEXT]]
-    more = len(fields) - len(told)
-    return f"{message}: {'; '.join(told)}{f'; and {more} more' if more else ''}"
+    return f"{message}: {describe_fields(fields)}"
 
 
 def body_of(error: Exception, *, request_id: str) -> bytes:
@@ -235,12 +193,6 @@ def _message_of(error: Exception, *, request_id: str) -> str:
     if what is None:
         return str(error)
     return f"{what}; the operator's log has the reason under request id {request_id!r}"
-
-
-def _place_of(path: tuple[PathElement, ...]) -> str:
-    """Return a path as a person writes it: `inputs[0].data[3]`."""
-    steps = [f"[{step}]" if isinstance(step, int) else f".{step[:_STEP_MAX_LENGTH]}" for step in path]
-    return "".join(steps).removeprefix(".") or "body"
 
 
 def _kind_of(error: Exception) -> _Kind:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from rasen.data.columns import ColumnType
 from rasen.model.frames import FrameBuilder
+from rasen.model.judge import judge
 from rasen.model.predictions import predict, to_json
+from rasen.model.request_errors import InvalidRows
 from rasen.model.schema import Column, ModelSchema, Output
 from rasen_serving.decode import NotFast, RequestDecoder
-from rasen_serving.judge import judge
-from rasen_serving.refusals import InvalidRows, body_of
+from rasen_serving.refusals import body_of
 
 _SCHEMA = ModelSchema(
     inputs=(

@@ -13,8 +13,8 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from rasen.model.request_errors import FieldProblem, InvalidRows, MalformedBody
 from rasen_serving.messages import Reward, Rewarded
-from rasen_serving.refusals import FieldProblem, InvalidRows, MalformedBody
 from rasen_serving.requests import read_body
 from rasen_serving.wire_own import JSON, check_json
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rasen.model.request_errors import InvalidRows, TooManyRows
 from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns, NotFast
 from rasen_serving.live import Loaded
-from rasen_serving.refusals import InvalidRows, TooManyRows
 
 FAST_BYTES = 1 << 16
 """What is larger is read in the prediction thread: the event loop would wait for it for more than a millisecond."""

@@ -12,16 +12,17 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from rasen.model.judge import refuse_any
+from rasen.model.request_errors import FieldProblem, MalformedBody
 from rasen.model.schema import Output
 from rasen.suggestion import suggest
 from rasen_serving import open_inference_pb2 as messages
 from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns, NotFast
-from rasen_serving.judge import refuse_any
 from rasen_serving.live import Loaded
 from rasen_serving.oip_datatypes import DATATYPES, datatype_of, outputs_of, write_bytes
 from rasen_serving.oip_tensors import Tensor, read_columns
-from rasen_serving.refusals import FieldProblem, MalformedBody, headers_of, status_of, text_of
+from rasen_serving.refusals import headers_of, status_of, text_of
 from rasen_serving.small_requests import read_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_oip import FAST_BINARY_BYTES, OipNotes, check_version, wanted_outputs

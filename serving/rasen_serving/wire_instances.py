@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
+from rasen.model.judge import check_count, parse, read_columns, read_rows, refuse_any
+from rasen.model.request_errors import FieldProblem, PathElement
 from rasen.model.schema import ModelSchema
 from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns, NotFast
-from rasen_serving.judge import check_count, parse, read_columns, read_rows, refuse_any
 from rasen_serving.live import Loaded
-from rasen_serving.refusals import FieldProblem, PathElement
 from rasen_serving.small_requests import read_if_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_oip import refuse_in_one_text

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 
 import msgspec
 
+from rasen.model.csv_rows import read_csv
+from rasen.model.judge import parse, read_columns, read_rows, refuse_any
+from rasen.model.request_errors import FieldProblem
 from rasen.model.schema import ModelSchema
 from rasen_serving.asked import Asked
-from rasen_serving.csv_rows import read_csv
 from rasen_serving.decode import Columns
-from rasen_serving.judge import parse, read_columns, read_rows, refuse_any
 from rasen_serving.live import Loaded
-from rasen_serving.refusals import FieldProblem, WrongContentType, headers_of, status_of, text_of
+from rasen_serving.refusals import WrongContentType, headers_of, status_of, text_of
 from rasen_serving.small_requests import read_if_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_instances import (

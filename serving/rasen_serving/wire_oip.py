@@ -14,22 +14,17 @@ import msgspec
 
 from rasen.data.columns import ColumnType
 from rasen.errors import NotFound
+from rasen.model.judge import parse, refuse_any
+from rasen.model.request_errors import FieldProblem, MalformedBody
 from rasen.model.schema import ModelSchema, Output
 from rasen.suggestion import suggest
 from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns, NotFast
-from rasen_serving.judge import parse, refuse_any
 from rasen_serving.live import Loaded, Versions
 from rasen_serving.oip_datatypes import datatype_of, outputs_of, write_bytes
 from rasen_serving.oip_metadata import find_version
 from rasen_serving.oip_tensors import Tensor, read_columns
-from rasen_serving.refusals import (
-    FieldProblem,
-    MalformedBody,
-    headers_of,
-    status_of,
-    text_of,
-)
+from rasen_serving.refusals import headers_of, status_of, text_of
 from rasen_serving.small_requests import FAST_BYTES, read_small
 from rasen_serving.wire import Answer, Given
 from rasen_serving.wire_own import JSON, check_json

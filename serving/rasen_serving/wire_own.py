@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from rasen.model.judge import judge
 from rasen_serving.asked import Asked
 from rasen_serving.decode import Columns
-from rasen_serving.judge import judge
 from rasen_serving.live import Loaded
 from rasen_serving.refusals import WrongContentType, body_of, headers_of, status_of
 from rasen_serving.wire import Answer, Given

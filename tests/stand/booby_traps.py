@@ -180,3 +180,21 @@ TAMPERS: dict[str, Callable[[TrappedHome], None]] = {
     "a link to its folder": lambda home: _link(home, folder=True),
 }
 """What somebody who can write into the store, or has a key that does not count, may do."""
+
+
+def _link_to(path: Path, data: bytes) -> None:
+    other = path.with_name("other")
+    other.write_bytes(data)
+    path.unlink()
+    path.symlink_to(other)
+
+
+CHANGES: dict[str, Callable[[Path, Path], object]] = {
+    "one bit": lambda path, mark: path.write_bytes(path.read_bytes()[:-1] + b"\1"),
+    "cut": lambda path, mark: path.write_bytes(path.read_bytes()[:-1]),
+    "empty": lambda path, mark: path.write_bytes(b""),
+    "another": lambda path, mark: path.write_bytes(trapped_bytes(mark, padding=b"\3")),
+    "gone": lambda path, mark: path.unlink(),
+    "a link to another": lambda path, mark: _link_to(path, trapped_bytes(mark, padding=b"\4")),
+}
+"""What somebody may do to a file on a disk after it was verified."""

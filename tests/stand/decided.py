@@ -37,8 +37,8 @@ class Desk:
         self.decider.decide("demand")
         return run_of(number)
 
-    def records(self) -> list[LedgerRecord]:
-        return list(ledger.list_records(self.store, self.publisher.trust(), "demand", environment="dev"))
+    def records(self, endpoint: str = "demand") -> list[LedgerRecord]:
+        return list(ledger.list_records(self.store, self.publisher.trust(), endpoint, environment="dev"))
 
     def live(self) -> list[str]:
         """Return the versions that answer."""

@@ -1,12 +1,14 @@
 """Pasts without notebooks, on a clock that a test sets: runs that refer to one another, ledgers, late attempts.
 
-All of it is signed by the real keys of a home and lies in a store in memory, so it can be restored for real.
+All of it is signed by the real keys of a home, so it can be restored for real. The models are traps: whoever unpickles
+one leaves a mark.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,7 +43,7 @@ from rasen.tracking.records import (
     Verdict,
 )
 from rasen.tracking.signature import Role, load_trust, open_signer, write_signed
-from stand.published import release_of
+from stand.published import Trap, release_of
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 RELEASE = "1-0123456789ab"
@@ -60,6 +62,7 @@ class History:
     ) -> None:  # Any: fields of the settings
         self.settings: Settings = load_settings(home=folder / "home", **overrides)
         self.at = BEGINNING
+        self.trap = folder / "sprung"
         self.store: Store = (
             DirectoryStore(self.settings.store_dir) if on_disk else MemoryStore(clock=lambda: self.at)
         )
@@ -156,7 +159,7 @@ class History:
             environment="dev",
             nonce=start.nonce,
             image="sha256:0",
-            versions={"python": "3.13"},
+            versions={"python": "2.7"},
             steps={
                 "train": PublishedStep(
                     attempt=1,
@@ -180,6 +183,8 @@ class History:
         files = {}
         for name in ("model.cloudpickle", "output.ipynb"):
             data = f"{name} of {number}, attempt {attempt}".encode()
+            if name == "model.cloudpickle":
+                data = pickle.dumps(Trap(self.trap)) + data
             self.store.write(prefix + name, data, if_generation=0)
             files[name] = FileRecord(
                 key=prefix + name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)

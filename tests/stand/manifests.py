@@ -135,6 +135,7 @@ class Publisher:
         evaluation: Mapping[str, Sequence[float]] | None = None,
         request: str | None = None,
         qualifies: str | None = None,
+        judged_at: str | None = None,
         signer: Signer | None = None,
     ) -> str:
         """Publish the pipeline's run number `number` and return its id.
@@ -157,6 +158,7 @@ class Publisher:
             evaluation: The columns of the held-out rows that it wrote.
             request: Id of the request that the run answers, instead of its number.
             qualifies: The version that the run qualifies anew.
+            judged_at: The endpoint that it does so for, when that is not its own.
             signer: Who signs the manifest instead of control.
         """
         run = run_of(number)
@@ -170,6 +172,7 @@ class Publisher:
             trigger=f"request:{request or number}",
             deploy=deploy,
             qualifies=qualifies,
+            judged_at=judged_at,
             image="sha256:0",
         )
         self.store.write(start_key(pipeline, run), start.to_bytes())

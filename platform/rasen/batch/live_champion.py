@@ -1,7 +1,7 @@
 """The version that is live while a run is qualified: found in the ledger, verified, and its files fetched.
 
-A pipeline is compared with the champion of its own endpoint only, also when others invite it as a challenger: what is
-good enough elsewhere is measured there, with requests.
+A pipeline is compared with the champion of its own endpoint. Where another one invites it and compares champions, the
+decider asks for a qualification beside that one's (`Start.judged_at`).
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ class Champion:
 
 
 def fetch_champion(work: Work, folder: Path) -> Champion | None:
-    """Fetch what is live behind the run's own endpoint into `folder`; `None` before the first deployment.
+    """Fetch what is live behind the endpoint that the run is for into `folder`; `None` before the first deployment.
 
     Raises:
         StoreUnavailable: The store is down.
     """
-    endpoint = work.release.spec.endpoint
+    endpoint = work.start.judged_at or work.release.spec.endpoint
     try:
         record = ledger.latest(work.store, work.trust, endpoint, environment=work.settings.environment)
     except StoreUnavailable:

@@ -88,7 +88,11 @@ def start_qualification(
         manifest, {step: newest_attempt(store, pipeline, reuses[step], step) for step in steps}
     )
     resumed = Resumed(
-        run=request.run, scheduled_at=scheduled_instant(first.start), reuses=reuses, qualifies=True
+        run=request.run,
+        scheduled_at=scheduled_instant(first.start),
+        reuses=reuses,
+        qualifies=True,
+        judged_at=request.endpoint,
     )
     started = start_run(
         store,

@@ -27,7 +27,7 @@ from rasen.batch.start import scheduled_instant
 from rasen.data.recorded_reads import write_index
 from rasen.data.table_difference import Outcome
 from rasen.deploy import ledger
-from rasen.errors import NotFound, ObjectNotFound
+from rasen.errors import InvalidInput, NotFound, ObjectNotFound
 from rasen.model.loading import differing_versions
 from rasen.pipeline_graph import topological_order
 from rasen.release import Release
@@ -42,6 +42,7 @@ from rasen.tracking.keys import (
     start_key,
 )
 from rasen.tracking.records import End, Manifest, Start, StepResult, Verdict
+from rasen.tracking.resigning import read_resignings
 from rasen.tracking.results import newest_attempt
 from rasen.tracking.signature import TrustStore, load_trust
 from rasen.versions import environment_digest
@@ -156,6 +157,10 @@ def prepare_rerun(settings: Settings, beginning: str, *, into: Path | None = Non
         check_target(into)
     original = read_artifacts(settings, store, row.pipeline, row.run)
     release = original.need_release()
+    if original.start.qualifies is not None:
+        raise InvalidInput(
+            f"run {row.run!r} only qualified the model of run {original.start.qualifies!r} again; rerun that one"
+        )
     home = settings.scratch_dir / f"rerun-{row.pipeline}-{row.run}-{os.getpid()}"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -256,14 +261,27 @@ def _result_keys(manifest: Manifest) -> list[str]:
     ]
 
 
-def number_when(store: Store, endpoint: str, at: datetime) -> int | None:
-    """Return the number of the ledger record that was the newest at an instant of the store's clock."""
-    numbers = [
-        int(stat.key.rpartition("/")[2].removesuffix(".json"))
-        for stat in store.list(f"endpoints/{endpoint}/deployments/")
-        if stat.updated_at <= at
-    ]
-    return max(numbers, default=None)
+def number_when(
+    store: Store, trust: TrustStore, endpoint: str, at: datetime, *, environment: str
+) -> int | None:
+    """Return the number of the ledger record that was the newest at an instant of the store's clock.
+
+    Of a record that was signed again later, the store knows only when that was: its own time counts then.
+    """
+    resigned = {
+        one.key for record in read_resignings(store, trust, environment=environment) for one in record.objects
+    }
+    newest = None
+    for stat in store.list(f"endpoints/{endpoint}/deployments/"):
+        number = int(stat.key.rpartition("/")[2].removesuffix(".json"))
+        written_at = stat.updated_at
+        if stat.key in resigned:
+            written_at = ledger.read_record(
+                store, trust, endpoint, number, environment=environment
+            ).decided_at
+        if written_at <= at:
+            newest = number
+    return newest
 
 
 def _copy_models(
@@ -278,7 +296,9 @@ def _copy_models(
     run = original.start.run
     begun = store.stat(start_key(original.start.pipeline, run))
     for endpoint in sorted({name for step in release.spec.steps.values() for name in step.models}):
-        number = number_when(store, endpoint, begun.updated_at) if begun is not None else None
+        number = None
+        if begun is not None:
+            number = number_when(store, trust, endpoint, begun.updated_at, environment=settings.environment)
         if number is None:
             raise NotFound(f"nothing was live behind endpoint {endpoint!r} when run {run!r} began")
         record = ledger.read_record(store, trust, endpoint, number, environment=settings.environment)

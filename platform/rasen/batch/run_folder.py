@@ -111,6 +111,8 @@ def _place_other(step: str, name: str) -> tuple[Part, str]:
         return "notebooks", f"output/{step}.ipynb"
     if name == "log.txt":
         return "notebooks", f"output/{step}.log.txt"
+    if name.endswith(".ipynb"):  # of a gate
+        return "notebooks", f"output/{step}/{name}"
     if step == QUALIFY_STEP:
         names = {"evaluation.parquet": "evaluated.parquet"}
         return "model", f"model/{names.get(name, name)}"

@@ -35,13 +35,15 @@ class Started:
 class Resumed:
     """What a run takes over from another: the instant that it was for, and the results of steps, each with its run.
 
-    `qualifies` says that nothing else than the qualification is to be done again.
+    `qualifies` says that nothing else than the qualification is to be done again, `judged_at` for which endpoint if
+    that is not the pipeline's own.
     """
 
     run: str
     scheduled_at: datetime
     reuses: Mapping[str, str]
     qualifies: bool = False
+    judged_at: str | None = None
 
 
 def scheduled_instant(start: Start) -> datetime:
@@ -125,6 +127,7 @@ def start_run(
         scheduled_at=resumed.scheduled_at if resumed else None,
         resumes=resumed.run if resumed and not resumed.qualifies else None,
         qualifies=resumed.run if resumed and resumed.qualifies else None,
+        judged_at=resumed.judged_at if resumed else None,
         reuses=dict(resumed.reuses) if resumed else {},
     )
     step_parameters(release, start)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rasen.cli import (
     alerts,
+    bisect,
     cancel,
     compare,
     dead_letters,
@@ -26,7 +27,9 @@ from rasen.cli import (
     live,
     logs,
     notebook,
+    predict,
     register,
+    replay,
     rerun,
     restore,
     retention,
@@ -56,6 +59,7 @@ def build_app() -> typer.Typer:
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
+        *(predict, replay, bisect),
         *(trust, keys, alerts, retention, tables, up, demo),
     ):
         module.add_commands(app)

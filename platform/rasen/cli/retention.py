@@ -196,8 +196,8 @@ def _show_plan(plan: Plan, limit: int) -> None:
     rows = [
         (
             one.pipeline,
-            f"{one.stays} runs, {show_bytes(one.stays_bytes)}",
-            f"{one.goes} runs, {show_bytes(one.goes_bytes)}",
+            f"{_runs(one.stays)}, {show_bytes(one.stays_bytes)}",
+            f"{_runs(one.goes)}, {show_bytes(one.goes_bytes)}",
             str(one.removed or ""),
         )
         for one in plan.pipelines
@@ -231,6 +231,10 @@ def _show_plan(plan: Plan, limit: int) -> None:
         )
         for orphan in plan.orphans[:limit]:
             console().print(f"  {escape(orphan.name)}  [dim]{escape(orphan.reason)}[/dim]", soft_wrap=True)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _say(text: str) -> None:

@@ -24,7 +24,7 @@ from rasen.cli.output import (
 from rasen.settings import load_settings
 from rasen.tracking.index_rows import RunRow
 
-_WHEN = "2026-01-31, 2026-01-31T04:10, or a time back from now: 90s, 20m, 2h, 3d"
+WHEN = "2026-01-31, 2026-01-31T04:10, or a time back from now: 90s, 20m, 2h, 3d"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -38,7 +38,7 @@ def list_runs(  # noqa: PLR0917 - typer passes them by name
     pipeline: Annotated[str | None, typer.Argument(help="only this pipeline")] = None,
     verdict: Annotated[str | None, typer.Option(help="only this verdict, such as failed, or running")] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="WHEN", help=f"only runs started from then on: {_WHEN}")
+        str | None, typer.Option(metavar="WHEN", help=f"only runs started from then on: {WHEN}")
     ] = None,
     until: Annotated[
         str | None,
@@ -133,7 +133,7 @@ def parse_when(option: str, text: str, *, now: datetime, end_of_day: bool = Fals
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise InvalidInput(f"{option} {text!r} is no time; write {_WHEN}") from None
+        raise InvalidInput(f"{option} {text!r} is no time; write {WHEN}") from None
     if end_of_day and _DATE.fullmatch(text.strip()):
         at += timedelta(days=1)
     return at.astimezone()

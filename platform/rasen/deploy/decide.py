@@ -273,7 +273,7 @@ class Decider:
                 conditions, judgement = self._judge(endpoint, head, found)
                 if judgement.request:
                     # Before the record: killed in between, the same request is found by whoever decides next.
-                    request_qualification(self._store, found, judgement.request)
+                    request_qualification(self._store, found, judgement.request, endpoint=endpoint)
             live = self._live_model(head.state, conditions)
             record = record_of_run(
                 endpoint, head, found, judgement, conditions=conditions, live=live, event=event

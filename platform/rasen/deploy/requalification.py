@@ -26,8 +26,8 @@ def requalification_of(candidate: Candidate, champion: str) -> str | None:
     return None if candidate.start.trigger == f"request:{request}" else request
 
 
-def request_qualification(store: Store, candidate: Candidate, request: str) -> None:
-    """File the request, unless it lies there already.
+def request_qualification(store: Store, candidate: Candidate, request: str, *, endpoint: str) -> None:
+    """File the request to compare a version with what is live behind an endpoint, unless it lies there already.
 
     Raises:
         StoreUnavailable: The store is down; deciding again later is right.
@@ -37,7 +37,8 @@ def request_qualification(store: Store, candidate: Candidate, request: str) -> N
     if newest:
         at = max(at, instant_of(newest[-1].removesuffix(".json")) + timedelta(milliseconds=1))
     version = candidate.start.qualifies or candidate.run
-    record = Request(kind="qualify", run=version, at=at, by="decider")
+    invited = None if endpoint == candidate.release.spec.endpoint else endpoint
+    record = Request(kind="qualify", run=version, endpoint=invited, at=at, by="decider")
     try:
         store.write(request_key(candidate.pipeline, request), record.to_bytes(), if_generation=0)
     except PreconditionFailed:

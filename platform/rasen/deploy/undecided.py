@@ -48,24 +48,40 @@ def list_undecided(
                 endpoint = _endpoint_of(memory(), found, stat.key)
                 if endpoint is not None and at_home and not is_settled(heads.head(endpoint).state, found):
                     pending.append((found, endpoint))
+            case Candidate() if found.start.judged_at is not None:
+                if _is_candidate_of(memory(), found, found.start.judged_at):
+                    pending.append((found, found.start.judged_at))
             case Candidate():
                 invitations.discard(found.endpoint)
                 at_home = at_home and not is_settled(heads.head(found.endpoint).state, found)
                 if at_home:
                     pending.append((found, found.endpoint))
-                for endpoint in sorted(invitations):
-                    state = heads.head(endpoint).state
-                    known_there = pipeline in state.claims
-                    if not is_settled(state, found):
-                        pending.append((found, endpoint))
-                    if is_settled(state, found) or not known_there:
-                        invitations.discard(endpoint)
+                pending += [(found, endpoint) for endpoint in _accept(invitations, memory(), found)]
                 if not at_home and not invitations:
                     memory().floors[pipeline] = run
                     break
             case _:
                 assert_never(found)
     return pending[::-1]
+
+
+def _accept(invitations: set[str], memory: Memory, found: Candidate) -> list[str]:
+    """Return where a version is to be decided that is invited there, and take from `invitations` what is answered."""
+    undecided = []
+    for endpoint in sorted(invitations):
+        state = memory.heads.head(endpoint).state
+        known_there = found.pipeline in state.claims
+        if not is_settled(state, found):
+            undecided.append(endpoint)
+        if is_settled(state, found) or not known_there:
+            invitations.discard(endpoint)
+    return undecided
+
+
+def _is_candidate_of(memory: Memory, found: Candidate, endpoint: str) -> bool:
+    """Return whether a version that was qualified for an endpoint that invited it is to be decided there."""
+    state = memory.heads.head(endpoint).state
+    return found.pipeline in state.challengers and not is_settled(state, found)
 
 
 def welcome(memory: Memory) -> None:

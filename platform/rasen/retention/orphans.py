@@ -27,7 +27,8 @@ _FOR_PEOPLE = frozenset({"claim.json", "result.json", "output.ipynb", "log.txt"}
 _LIVE_KEPT = timedelta(days=1)
 _SCRATCH_KEPT_SECONDS = 86_400.0
 _SCRATCH = re.compile(
-    r"(?:rerun-)?(?P<pipeline>[a-z][a-z0-9_]{0,39})-(?P<run>\d{8}T\d{9}Z-[0-9a-f]{12})(-.*)?"
+    r"(?P<rerun>rerun-)?(?P<pipeline>[a-z][a-z0-9_]{0,39})-(?P<run>\d{8}T\d{9}Z-[0-9a-f]{12})-"
+    r"(?(rerun)(?P<process>\d+)|\w+-\d+)"
 )
 _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 
@@ -130,6 +131,9 @@ def _scratch(settings: Settings) -> Iterator[Orphan]:
     for folder in sorted(settings.scratch_dir.iterdir()):
         match = _SCRATCH.fullmatch(folder.name)
         if match is None or time.time() - folder.stat().st_mtime < _SCRATCH_KEPT_SECONDS:
+            continue
+        process = match["process"]  # a repetition has locks of its own, and its process in its name
+        if process and Path("/proc", process).exists():
             continue
         if is_worked_on(settings, match["pipeline"], match["run"]):
             continue

@@ -15,7 +15,10 @@ ACCESS_PREFIX = "access/"
 DEAD_LETTERS_PREFIX = "dead_letters/"
 ACCESS_HINT_KEY = "access/changed"
 RESIGNED_PREFIX = "resigned/"
-SIGNED_PREFIXES = ("access/", "dead_letters/", "endpoints/", "manifests/", "releases/", RESIGNED_PREFIX)
+SIGNED_PREFIXES = (
+    *("access/", "dead_letters/", "endpoints/", "manifests/", "pins/", "releases/", "tombstones/"),
+    RESIGNED_PREFIX,
+)
 """Where signed objects lie, among others that are not signed."""
 
 

@@ -127,10 +127,14 @@ class ErrorRecord(Part):
 
 
 class Request(Record):
-    """Somebody's wish for a run: the only way to ask for one from outside."""
+    """Somebody's wish for a run: the only way to ask for one from outside.
+
+    `endpoint` is of a wish to qualify a version anew for an endpoint that invites it, which is not its own.
+    """
 
     kind: Literal["run", "cancel", "qualify"] = "run"
     run: str | None = None
+    endpoint: str | None = None
     parameters: dict[str, Any] = {}  # Any: JSON
     deploy: bool = True
     at: datetime
@@ -138,7 +142,10 @@ class Request(Record):
 
 
 class Start(Record):
-    """A run began."""
+    """A run began.
+
+    `judged_at` is of a run that qualifies a version for an endpoint that invites it: it is a candidate there only.
+    """
 
     run: str
     pipeline: str
@@ -153,8 +160,9 @@ class Start(Record):
     resumes: str | None = None
     reuses: dict[str, str] = {}  # step that is not run again: the run whose result counts
     qualifies: str | None = None
+    judged_at: str | None = None
     repeats: str | None = (
-        None  # the run whose recorded reads answer instead of the warehouse; never one that publishes
+        None  # the run whose recorded reads answer instead of the warehouse; publishes nothing
     )
     image: str
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from rasen.errors import InvalidInput
 from rasen.model.conversion import Converter, converter
+from rasen.model.request_errors import FieldProblem, InvalidRows, MalformedBody, PathElement, TooManyRows
 from rasen.model.schema import Column, ModelSchema
 from rasen.suggestion import suggest
-from rasen_serving.decode import Columns
-from rasen_serving.refusals import FieldProblem, InvalidRows, MalformedBody, PathElement, TooManyRows
+
+Columns = dict[str, Sequence[object]]
 
 MOST_PROBLEMS = 1000
 """How many bad fields one answer names; what comes after is left out, and the message says so."""

@@ -12,10 +12,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rasen.data.columns import ColumnType
+from rasen.model.judge import Columns, check_count, read_columns, refuse_any
+from rasen.model.request_errors import FieldProblem, MalformedBody
 from rasen.model.schema import Column, ModelSchema
-from rasen_serving.decode import Columns
-from rasen_serving.judge import check_count, read_columns, refuse_any
-from rasen_serving.refusals import FieldProblem, MalformedBody
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
