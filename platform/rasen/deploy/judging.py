@@ -28,7 +28,9 @@ from rasen.tracking.ledger_records import Action, GateVerdict
 from rasen.tracking.records import FileRecord, StepResult, UnreadableRecord
 
 _METRICS_MAX = 200  # a record is read again by every later decision
-_PAST_LIVE = 100  # versions that went live, for the gates that look back
+_PAST_LIVE = (
+    200  # versions that went live, for the gates that look back: twenty of one weekday, of nightly runs
+)
 _NUMBERS_ONLY = frozenset({"baseline", "threshold"})  # kinds of gates that look at nothing but metrics
 
 _Refusals = (TrustError, ObjectNotFound, UnreadableRecord, InvalidInput, ModelFailed)
