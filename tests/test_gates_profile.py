@@ -111,7 +111,7 @@ def test_the_newest_versions_count() -> None:
 
 
 def test_an_outlier_among_enough_versions_does_not_widen_the_band() -> None:
-    spoiled = past([*AT_REST[:4], 40.0, *AT_REST[4:]])
+    spoiled = past([*AT_REST[:4], 40.0, *AT_REST[4:], *AT_REST])
     assert verdict(GATE, evidence(metrics=now(20.0), past=spoiled)).answer == "fail"
     assert verdict(GATE, evidence(metrics=now(10.0), past=spoiled)).answer == "pass"
 

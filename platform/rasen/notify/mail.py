@@ -81,7 +81,8 @@ class Mail:
 def build_mail(message: Message, sender: str, recipients: tuple[str, ...]) -> EmailMessage:
     """Return a message as mail. A second copy has the same Message-ID, so mail programs show one."""
     mail = EmailMessage()
-    mail["Subject"] = clean_line(headline(message), most=_MOST_SUBJECT)
+    # A header is one line also for those who take U+2028 for the end of one.
+    mail["Subject"] = " ".join(clean_line(headline(message), most=_MOST_SUBJECT).splitlines())
     mail["From"] = sender
     mail["To"] = ", ".join(recipients)
     mail["Date"] = format_datetime(message.at)
