@@ -160,7 +160,7 @@ def _explain(gate: SliceGate, offending: Sequence[SliceError], worst: SliceError
 
 def _told(gate: SliceGate, found: SliceError) -> str:
     own, other = in_words(_metric_of(gate, found.error), _metric_of(gate, found.yardstick))
-    times = f"{found.times:.2g} times" if math.isfinite(found.times) else "any times"
+    times = f"{found.times:.3g} times" if math.isfinite(found.times) else "any times"
     which = found.value[:_LONGEST_VALUE]
     return f"{which!r}, {gate.metric} {own} beside {other} ({times} the error, {found.rows} rows)"
 
