@@ -10,16 +10,14 @@ import argparse
 import http.client
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from bench.load import Measured
 from bench.serving_peers import end_tidily, machine, say
-from bench.wrk import ask
+from bench.wrk import ask, asked_meanwhile
 from rasen.deploy.commands import Command, give_command
 from rasen.deploy.ledger import find_head
 from rasen.local.processes import free_port
@@ -45,7 +43,7 @@ def measure_release(folder: Path, *, count: int, rollbacks: int) -> list[str]:
     with running_platform(settings, tell=say):
         first = publish_version(store, settings, number=1).run
         _wait_for(settings, first, time.monotonic())
-        with _under_load(settings) as during:
+        with asked_meanwhile(lambda: _load(settings)) as during:
             for number in range(2, count + 2):
                 run = publish_version(store, settings, number=number).run
                 deployed.append(_wait_for(settings, run, time.monotonic()))
@@ -95,31 +93,10 @@ def _wait_for(settings: Settings, run: str, began: float) -> float:
     raise SystemExit(f"{run} did not answer within {_WAIT_SECONDS:.0f} s; last was {said}")
 
 
-@contextmanager
-def _under_load(settings: Settings) -> Iterator[list[Measured]]:
-    found: list[Measured] = []
-    stop = threading.Event()
-
-    def ask_on() -> None:
-        while not stop.is_set():
-            found.append(
-                ask(
-                    settings.serving_port,
-                    _PATH,
-                    _BODY,
-                    connections=_CONNECTIONS,
-                    seconds=_CHUNK_SECONDS,
-                    warm=False,
-                )
-            )
-
-    asking = threading.Thread(target=ask_on)
-    asking.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        asking.join()
+def _load(settings: Settings) -> Measured:
+    return ask(
+        settings.serving_port, _PATH, _BODY, connections=_CONNECTIONS, seconds=_CHUNK_SECONDS, warm=False
+    )
 
 
 def main() -> None:

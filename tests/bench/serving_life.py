@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from bench.memory import cpu_seconds, family, measure_memory
 from bench.serving_home import CHOSEN, NATIVE, Deployer, deploy_model, deployer
 from bench.serving_models import Workload, make_workload
 from bench.serving_peers import end_tidily, machine, say
-from bench.wrk import ask
+from bench.wrk import ask, asked_meanwhile
 from rasen.settings import platform_environment
 from rasen.settings_model import Settings
 from stand.serving import Server, running_server, wait_until
@@ -101,7 +100,7 @@ def measure_swaps(folder: Path, workload: Workload, *, engines: str, count: int,
             before = [_load(server, workload, published) for _ in range(2)]
             pss = measure_memory(server.process.pid).pss_mb
             took: list[float] = []
-            with _under_load(server, workload, published) as during:
+            with asked_meanwhile(lambda: _load(server, workload, published, warm=False)) as during:
                 for turn in range(count):
                     took.append(_swap(server, workload.name, published.deploy()))
                     if turn % 20 == 19:
@@ -132,25 +131,6 @@ def _load(server: Server, workload: Workload, deployed: Deployer, *, warm: bool 
         headers=deployed.headers,
         warm=warm,
     )
-
-
-@contextmanager
-def _under_load(server: Server, workload: Workload, deployed: Deployer) -> Iterator[list[Measured]]:
-    """Ask without a pause, a few seconds at a time; afterwards the list says how it went."""
-    found: list[Measured] = []
-    stop = threading.Event()
-
-    def ask_on() -> None:
-        while not stop.is_set():
-            found.append(_load(server, workload, deployed, warm=False))
-
-    asking = threading.Thread(target=ask_on)
-    asking.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        asking.join()
 
 
 def show_swaps(

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from bench.load import Measured
 
@@ -46,6 +48,25 @@ def ask(
         [sys.executable, "-m", "bench.load", json.dumps(wanted)], check=True, stdout=subprocess.PIPE
     ).stdout
     return Measured(**json.loads(output))
+
+
+@contextmanager
+def asked_meanwhile(ask_once: Callable[[], Measured]) -> Iterator[list[Measured]]:
+    """Ask again and again without a pause; afterwards the list says how it went."""
+    found: list[Measured] = []
+    stop = threading.Event()
+
+    def ask_on() -> None:
+        while not stop.is_set():
+            found.append(ask_once())
+
+    asking = threading.Thread(target=ask_on)
+    asking.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        asking.join()
 
 
 def _ask_with_wrk(

@@ -6,17 +6,15 @@ A model that does not beat the mean by group is not worth its risk. Equal is not
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
+from rasen.deploy.gates.gain import compare_numbers
 from rasen.deploy.gates.measured import in_words
 from rasen.pipeline_gates import BaselineGate
 from rasen.tracking.ledger_records import GateVerdict
 
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence
-
-# 2.7 is 10 % better than 3.0, whatever the last bit says.
-_ROUNDING = 1e-9
 
 
 def judge(name: str, gate: BaselineGate, evidence: Evidence) -> GateVerdict:
@@ -27,24 +25,15 @@ def judge(name: str, gate: BaselineGate, evidence: Evidence) -> GateVerdict:
     """
     value = evidence.measured.number(gate.metric)
     reference = evidence.measured.number(gate.better_than)
-    match gate.better:
-        case "minimize":
-            gain = reference - value
-        case "maximize":
-            gain = value - reference
-        case _:
-            assert_never(gate.better)
-    needed = gate.margin * abs(reference)
-    passes = gain > 0 and gain >= needed * (1 - _ROUNDING)
-    outcome = "better" if passes else "not enough" if gain > 0 else "equal" if gain == 0 else "worse"
+    found = compare_numbers(value, reference, better=gate.better, margin=gate.margin)
     shown, other = in_words(value, reference)
-    reason = f"{gate.told} {shown} is {_compared(gain, reference)} {gate.better_than} {other}"
-    if gain > 0 and not passes:
+    reason = f"{gate.told} {shown} is {_compared(found.gain, reference)} {gate.better_than} {other}"
+    if found.outcome == "not enough":
         reason += f", less than the {_percent(gate.margin)} that are asked for"
     return GateVerdict(
         gate=name,
-        answer="pass" if passes else "fail",
-        outcome=outcome,
+        answer="pass" if found.passes else "fail",
+        outcome=found.outcome,
         numbers={gate.metric: value, gate.better_than: reference, "margin": gate.margin},
         reason=reason,
     )

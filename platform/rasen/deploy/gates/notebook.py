@@ -8,9 +8,10 @@ the candidate: that is `inconclusive`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from rasen.deploy.gates.found import finite
+from rasen.deploy.gates.gain import compare_numbers
 from rasen.deploy.gates.live_version import executed_another, first, is_first, why_silent
 from rasen.deploy.gates.measured import Unmeasured, in_words
 from rasen.pipeline_gates_contract import NotebookGate
@@ -18,9 +19,6 @@ from rasen.tracking.ledger_records import GateVerdict
 
 if TYPE_CHECKING:
     from rasen.deploy.evidence import Evidence
-
-# 2.7 is 10 % better than 3.0, whatever the last bit says.
-_ROUNDING = 1e-9
 
 
 def judge(name: str, gate: NotebookGate, evidence: Evidence) -> GateVerdict:
@@ -81,26 +79,17 @@ def _metric(gate: NotebookGate, ran: object, with_whom: str) -> float:
 
 
 def _compare(name: str, gate: NotebookGate, value: float, reference: float, other: str) -> GateVerdict:
-    match gate.better:
-        case "minimize":
-            gain = reference - value
-        case "maximize":
-            gain = value - reference
-        case _:
-            assert_never(gate.better)
-    needed = gate.margin * abs(reference)
-    passes = gain > 0 and gain >= needed * (1 - _ROUNDING)
-    outcome = "better" if passes else "not enough" if gain > 0 else "equal" if gain == 0 else "worse"
+    found = compare_numbers(value, reference, better=gate.better, margin=gate.margin)
     shown, against = in_words(value, reference)
     compared = other if gate.better_than != "champion" else f"{against} {other}"
-    relation = "equal to" if gain == 0 else "better than" if gain > 0 else "worse than"
+    relation = "equal to" if found.gain == 0 else "better than" if found.gain > 0 else "worse than"
     reason = f"{gate.told} {shown} with the candidate is {relation} {compared} ({gate.better}d)"
-    if outcome == "not enough":
+    if found.outcome == "not enough":
         reason += f", by less than the {100 * gate.margin:g} % that are asked for"
     return GateVerdict(
         gate=name,
-        answer="pass" if passes else "fail",
-        outcome=outcome,
+        answer="pass" if found.passes else "fail",
+        outcome=found.outcome,
         numbers={gate.metric: value, "reference": reference, "margin": gate.margin},
         reason=reason,
     )
