@@ -501,7 +501,7 @@ def schema(*names: str) -> dict[str, object]:
 
 
 def test_a_candidate_that_callers_would_notice_shares_no_requests(stage: Stage) -> None:
-    stage.publisher.register(rollout=CANARY)
+    stage.publisher.register(rollout=CANARY, gates=[{"kind": "threshold", "metric": "rmse", "max": 4}])
     stage.publisher.publish(1, schema=schema("hour"))
     stage.publisher.publish(2, schema=schema("hour", "day"))
     stage.publisher.publish(3, schema=schema("hour"))

@@ -203,6 +203,16 @@ def test_a_contract_is_broken_by_a_new_major_version_only(tmp_path: Path) -> Non
     assert "write `deploy.major: 2`" in desk.records()[1].reason
 
 
+def test_a_pipeline_without_gates_breaks_no_client_either(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.publish(1, schema=OLD)
+    desk.publish(2, schema=NEW)
+    desk.publish(3, schema=NEW, major=2)
+    assert [record.action for record in desk.records()] == ["deploy", "refuse", "deploy"]
+    assert [verdict.gate for verdict in desk.records()[1].verdicts] == ["baseline rmse", "schema"]
+    assert [verdict.gate for verdict in desk.records()[0].verdicts] == ["baseline rmse"]
+
+
 def test_only_who_is_asked_approves_and_approving_is_no_way_past_another_gate(tmp_path: Path) -> None:
     asked = {"kind": "approval", "by": ["ada"]}
     beats = {"kind": "baseline", "metric": "rmse", "better_than": "profile_rmse"}

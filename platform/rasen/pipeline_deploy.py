@@ -216,7 +216,8 @@ class Deploy(Keys):
     gates: tuple[Gate, ...] | None = Field(
         default=None,
         min_length=1,
-        description="what a model must pass; if absent, it must beat each profile_<metric> that it logged",
+        description="what a model must pass; if absent, it must beat each profile_<metric> that it logged "
+        "and break no client of the live one",
     )
     qualification: Qualification = Field(
         default=Qualification(), description="what executing the model before its publication may take"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rasen.deploy.candidate import Candidate, check_contents, read_results
+from rasen.deploy.contracts import what_breaks
 from rasen.deploy.evidence import Evaluation, Evidence, RunFiles, Version, parse_evaluation
 from rasen.deploy.gates import default_gates, judge
 from rasen.deploy.gates.measured import Measured, Unmeasured
@@ -21,11 +22,12 @@ from rasen.deploy.rollout import champion_of
 from rasen.errors import DigestMismatch, InvalidInput, ModelFailed, ObjectNotFound, TrustError
 from rasen.pipeline_deploy import Deploy
 from rasen.pipeline_gates import DeclaredGate
+from rasen.pipeline_gates_contract import SchemaGate
 from rasen.store import Store
 from rasen.tracking.ids import instant_of
 from rasen.tracking.keys import QUALIFY_STEP
 from rasen.tracking.ledger_records import Action, GateVerdict
-from rasen.tracking.records import FileRecord, StepResult, UnreadableRecord
+from rasen.tracking.records import FileRecord, Metric, StepResult, UnreadableRecord
 
 _METRICS_MAX = 200  # a record is read again by every later decision
 _PAST_LIVE = (
@@ -79,7 +81,7 @@ def judge_candidate(
     except _Refusals as error:
         return refuse(str(error))
     metrics = [metric for result in results.values() for metric in result.metrics]
-    gates = default_gates(metrics) if conditions.gates is None else conditions.gates
+    gates = _default_gates(memory, candidate, metrics, head) if conditions.gates is None else conditions.gates
     evidence = _gather(memory, candidate, results, gates, endpoint=endpoint, head=head)
     verdicts = judge(gates, evidence)
     champion = champion_of(head.state)
@@ -101,6 +103,19 @@ def judge_candidate(
         waits_for=judgement.waits_for,
         request=request or "" if judgement.action == "hold" and compares else "",
     )
+
+
+def _default_gates(
+    memory: Memory, candidate: Candidate, metrics: Sequence[Metric], head: Head
+) -> list[DeclaredGate]:
+    """Return what a pipeline that declares no gates must pass: it never breaks clients of the live version silently."""
+    gates = default_gates(metrics)
+    champion, _ = _champion(memory, head)
+    if champion is not None and (
+        what_breaks(champion.model, candidate.model) or candidate.model.major < champion.model.major
+    ):
+        gates.append(SchemaGate(kind="schema"))
+    return gates
 
 
 def _sum_up(verdicts: Sequence[GateVerdict]) -> Judgement:

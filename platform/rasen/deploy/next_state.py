@@ -6,11 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from rasen.deploy.candidate import Candidate, Unverified
+from rasen.deploy.contracts import what_breaks
 from rasen.deploy.heads import Head
 from rasen.deploy.judging import Judgement, refuse
 from rasen.deploy.rollout import begin, champion_of, crown, describe_step, share
-from rasen.errors import InvalidInput
-from rasen.model.schema import ModelSchema, breaking_changes
 from rasen.pipeline_deploy import Deploy
 from rasen.tracking.ledger_records import Action, EndpointState, Freeze, Held, LedgerRecord, Variant
 from rasen.tracking.records import PublishedModel
@@ -203,7 +202,7 @@ def _enter(
     if conditions.rollout is None:
         reason = f"{judgement.reason}{superseded}"
         return replace(judgement, reason=reason), crown(state.model_copy(update=policies), candidate)
-    if problem := _cannot_share(live, found.model):
+    if problem := "" if live is None else ", ".join(what_breaks(live, found.model)):
         reason = (
             f"{judgement.reason}, but it cannot share the requests with the champion: {problem}; remove "
             "`deploy.rollout` to switch at once, or give it an endpoint of its own"
@@ -220,17 +219,6 @@ def _still_held(state: EndpointState, entering: Candidate) -> Held | None:
     if held is None or held.pipeline != entering.pipeline:
         return held
     return held if held.run > entering.run else None
-
-
-def _cannot_share(live: PublishedModel | None, candidate: PublishedModel) -> str:
-    """Return why callers would notice which of two versions answers; `""` when they would not, or nobody can say."""
-    if live is None:
-        return ""
-    try:
-        old, new = ModelSchema.from_dict(live.schema_), ModelSchema.from_dict(candidate.schema_)
-    except InvalidInput:
-        return ""  # serving refuses a version whose schema it cannot read
-    return ", ".join(breaking_changes(old, new))
 
 
 def _prune(state: EndpointState, decided: Candidate) -> dict[str, str]:
