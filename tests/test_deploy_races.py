@@ -18,6 +18,7 @@ from rasen.store import DirectoryStore, MemoryStore
 from rasen.tracking.keys import HEADS_KEY
 from rasen.tracking.ledger_records import LedgerRecord
 from rasen.tracking.signature import Role, load_trust, open_signer
+from stand.decided import Desk
 from stand.deciders import local_decider
 from stand.manifests import BAD, GOOD, Publisher, run_of
 
@@ -132,6 +133,32 @@ class Mortal(MemoryStore):
         generation = super().write(key, data, if_generation=if_generation)
         self._count()
         return generation
+
+
+@pytest.mark.parametrize("command", ["rollback", "hold", "override"])
+def test_a_command_killed_at_any_call_is_obeyed_once_when_it_comes_again(
+    tmp_path: Path, command: str
+) -> None:
+    run = run_of(3) if command == "override" else None
+    finished, calls = False, 0
+    while not finished:
+        store = Mortal()
+        desk = Desk(tmp_path / str(calls), store=store)
+        for number in (1, 2, 3):
+            desk.publish(number, metrics=BAD if number == 3 else GOOD)
+        text = desk.text(command, reason="because", run=run)
+        desk.decider = desk.another_decider()
+        store.calls_left = calls
+        try:
+            desk.decider.obey(text, event="1")
+            finished = True
+        except Killed:
+            desk.decider = desk.another_decider()
+        store.calls_left = None
+        desk.decider.obey(text, event="1")
+        assert [record.action for record in desk.records()] == ["deploy", "deploy", "refuse", command]
+        calls += 1
+    assert calls > 5
 
 
 good_or_bad = st.sampled_from([GOOD, BAD])
