@@ -318,6 +318,21 @@ def test_the_command_says_the_same_to_programs(
     }
 
 
+def test_an_answer_that_does_not_come_out_again_ends_the_command_with_10(
+    home: Replayable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = home.publish("other", 1, shifted(0.0))
+    asked = [
+        entry(number, rows(7), [said], model=version.run, revision=1, endpoint="other")
+        for number, said in ((1, 7.0), (2, 7.25))
+    ]
+    log_entries(home.store, asked)
+    code, text = run(home, monkeypatch, "replay", "other", *WINDOW)
+    assert (code, "1 to the last bit, 1 differ" in text, "request-2" in text) == (10, True, True)
+    code, text = run(home, monkeypatch, "replay", "other", *WINDOW, "--version", "1")
+    assert (code, "1 differ" in text) == (0, True)
+
+
 def test_times_in_the_wrong_order_are_refused(home: Replayable, monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = run(home, monkeypatch, "replay", "demand", "--from", "2026-03-02", "--to", "2026-03-01")
     assert (code, "there is no time between them" in text) == (2, True)

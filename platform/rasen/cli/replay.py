@@ -65,7 +65,11 @@ def replay(
     timeout: SecondsOption = 120.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask logged requests again, on the versions that answered them or on others, and show what differs."""
+    """Ask logged requests again, on the versions that answered them or on others, and show what differs.
+
+    Without --version it ends with 10 when an answer does not come out again as it was logged.
+    """
+    from rasen.batch.rerun import DIFFERENT_EXIT_CODE
     from rasen.replay.plot import check_plot_file, plot_answers
     from rasen.replay.predicting import check_table_file, write_table
     from rasen.replay.replaying import replay_requests, table_of
@@ -95,11 +99,13 @@ def replay(
         )
     if as_json:
         print_json(_document(replayed, show=show))
-        return
-    _print(replayed, show=show)
-    for file in (out, plot):
-        if file is not None:
-            console().print(f"written: {escape(str(file))}", soft_wrap=True)
+    else:
+        _print(replayed, show=show)
+        for file in (out, plot):
+            if file is not None:
+                console().print(f"written: {escape(str(file))}", soft_wrap=True)
+    if not version and replayed.comparison.differences:
+        raise typer.Exit(DIFFERENT_EXIT_CODE)
 
 
 def read_window(from_: str, to: str | None, *, request_id: str, limit: int, sample: float) -> Wanted:

@@ -71,7 +71,8 @@ def show_run(
     for decision in details.decisions:
         out.print(
             f"\ndecision {decision.number} of endpoint {decision.endpoint} at {show_time(decision.decided_at)}: "
-            f"[bold]{decision.action}[/bold], {escape(decision.reason)}"
+            f"[bold]{decision.action}[/bold], {escape(decision.reason)}",
+            soft_wrap=True,
         )
 
 
