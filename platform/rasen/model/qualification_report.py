@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ class Refused(Exception):
 
 
 @dataclass
-class StagedFile:
+class StagedFile(ABC):
     """A JSON file about stages, each of which a model may not survive; `path` lies in the staging folder."""
 
     path: Path
@@ -43,9 +44,9 @@ class StagedFile:
         scratch.write_text(json.dumps(document, indent=1), encoding="utf-8")
         scratch.replace(self.path)
 
+    @abstractmethod
     def contents(self) -> Mapping[str, Any]:  # Any: JSON
         """Return what is known so far."""
-        raise NotImplementedError
 
     def _end_if_forked(self) -> None:
         if os.getpid() != self.process:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rasen.errors import InvalidInput, ObjectNotFound, RasenError, StoreUnavailable
 from rasen.store import Stat, Store
@@ -28,6 +28,7 @@ _PARAMETERS_SEARCHED = 2000
 
 
 Column = str | int | float | None
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,42 +222,47 @@ def _published(store: Store, manifest: Manifest, begun_at: datetime, written: St
 def read_release_summary(source: Source, pipeline: str, release: str) -> FoundRelease | Problem | None:
     """Return a release after its signature was checked, `None` while it is not registered completely."""
     key = release_key(pipeline, release)
-    try:
-        stat = source.store.stat(key)
-        if stat is None:
-            return None
-        payload = read_signed(
-            source.store, key, trust=source.trust, role=Role.REGISTRAR, environment=source.environment
-        )
+    stat = source.store.stat(key)
+    if stat is None:
+        return None
+
+    def parse(payload: bytes) -> FoundRelease:
         summary = ReleaseSummary.from_bytes(payload, source=key)
         if (summary.pipeline, summary.release) != (pipeline, release):
             raise UnreadableRecord(f"{key!r} speaks of release {summary.release!r} of {summary.pipeline!r}")
-    except ObjectNotFound:
-        return None
-    except StoreUnavailable:
-        raise
-    except RasenError as error:
-        return Problem(key=key, problem=str(error))
-    return FoundRelease(summary=summary, registered_at=stat.updated_at)
+        return FoundRelease(summary=summary, registered_at=stat.updated_at)
+
+    return _read_believed(source, key, Role.REGISTRAR, parse)
 
 
 def read_deployment(source: Source, endpoint: str, number: int) -> LedgerRecord | Problem | None:
     """Return a record of a ledger after its signature was checked, `None` when there is none of that number."""
     key = deployment_key(endpoint, number)
-    try:
-        payload = read_signed(
-            source.store, key, trust=source.trust, role=Role.DECIDER, environment=source.environment
-        )
+
+    def parse(payload: bytes) -> LedgerRecord:
         record = LedgerRecord.from_bytes(payload, source=key)
         if (record.endpoint, record.number) != (endpoint, number):
             raise UnreadableRecord(f"{key!r} speaks of number {record.number} of {record.endpoint!r}")
+        return record
+
+    return _read_believed(source, key, Role.DECIDER, parse)
+
+
+def _read_believed(
+    source: Source, key: str, role: Role, parse: Callable[[bytes], _Found]
+) -> _Found | Problem | None:
+    """Return what a signed object says, why it is not believed, or `None` when there is none."""
+    try:
+        payload = read_signed(
+            source.store, key, trust=source.trust, role=role, environment=source.environment
+        )
+        return parse(payload)
     except ObjectNotFound:
         return None
     except StoreUnavailable:
         raise
     except RasenError as error:
         return Problem(key=key, problem=str(error))
-    return record
 
 
 def read_runs(source: Source, pipeline: str, names: Iterable[str]) -> list[FoundRun | Problem]:
