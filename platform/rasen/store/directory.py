@@ -223,8 +223,8 @@ class DirectoryStore:
         for _ in range(_TRIES):
             try:
                 return self._place(staged, key, if_generation)
-            except FileNotFoundError:  # a deletion emptied the folder and took it away: it is made again
-                continue
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # a deletion emptied the folder and took it away: it is made again, or told to be an object
         raise StoreUnavailable(f"{key!r} could not be written: its folder went away {_TRIES} times")
 
     def _place(self, staged: IO[bytes], key: str, if_generation: int | None) -> int:
@@ -266,7 +266,9 @@ class DirectoryStore:
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
-            new.mkdir(exist_ok=True)
+            # Not `exist_ok`: it looks again whether a folder is there, and a deletion may just have taken it away.
+            with suppress(FileExistsError):
+                new.mkdir()
             _sync_folder(new.parent)
 
     @contextmanager
