@@ -14,7 +14,8 @@ from pathlib import Path
 
 from rasen.errors import InvalidInput, NotebookError, PlatformFailed
 from rasen.suggestion import suggest
-from rasen_lint.document import Document, read_document
+from rasen_lint.context import Context
+from rasen_lint.document import NOBODY_KNOWS, Document, read_document
 from rasen_lint.finding import Finding, Severity
 from rasen_lint.rule import Rule
 
@@ -99,10 +100,12 @@ def check_file(path: Path, rules: Iterable[Rule]) -> Checked:
     return check_notebook(data, name=str(path), rules=rules)
 
 
-def check_notebook(data: bytes, *, name: str, rules: Iterable[Rule]) -> Checked:
+def check_notebook(
+    data: bytes, *, name: str, rules: Iterable[Rule], context: Context = NOBODY_KNOWS
+) -> Checked:
     """Run the rules on the bytes of a notebook; `name` stands for it in messages."""
     try:
-        document = read_document(data, name=name)
+        document = read_document(data, name=name, context=context)
     except NotebookError as error:
         return Checked(path=name, document=None, problem=str(error))
     findings: list[Finding] = []

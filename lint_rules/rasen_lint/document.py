@@ -9,14 +9,17 @@ from __future__ import annotations
 import ast
 import json
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, parse_notebook
-from rasen_lint.finding import Finding, Severity
+from rasen_lint.context import Context
+from rasen_lint.finding import Finding, Fix, Severity
 from rasen_lint.magics import Magic, mask_magics
+
+NOBODY_KNOWS = Context()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,18 @@ class Document:
     Args:
         notebook: The cells.
         output_sizes: Size in bytes of each cell's outputs, as JSON without white space; cells without are left out.
+        context: What the notebook is for and where it is looked at.
+        metadata: The notebook's metadata as they stand in the file.
+        outputs: The outputs of the cells that have some, as they stand in the file.
+        execution_counts: The execution counts of the cells that have one.
     """
 
     notebook: Notebook
     output_sizes: Mapping[int, int]
+    context: Context = NOBODY_KNOWS
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    outputs: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # Any: JSON
+    execution_counts: Mapping[int, int] = field(default_factory=dict)
 
     @cached_property
     def code_cells(self) -> tuple[CodeCell, ...]:
@@ -71,16 +82,34 @@ class Document:
         return [(number, lines[number - 1]) for number in range(first, last + 1)]
 
 
-def read_document(data: bytes, *, name: str) -> Document:
+def read_document(data: bytes, *, name: str, context: Context = NOBODY_KNOWS) -> Document:
     """Parse the bytes of a notebook; `name` stands for it in messages.
 
     Raises:
         NotebookError: The file is no notebook of nbformat 4.
     """
     notebook = parse_notebook(data, name=name)
-    cells = json.loads(data.decode("utf-8-sig"))["cells"]
-    sizes = {index: _size(cell["outputs"]) for index, cell in enumerate(cells) if cell.get("outputs")}
-    return Document(notebook, sizes)
+    content = json.loads(data.decode("utf-8-sig"))
+    metadata = content.get("metadata")
+    outputs = {index: cell["outputs"] for index, cell in enumerate(content["cells"]) if cell.get("outputs")}
+    counts = {
+        index: cell["execution_count"]
+        for index, cell in enumerate(content["cells"])
+        if isinstance(cell.get("execution_count"), int)
+    }
+    return Document(
+        notebook,
+        {index: _size(each) for index, each in outputs.items()},
+        context=context,
+        metadata=metadata if isinstance(metadata, dict) else {},
+        # What is malformed there has a size, and nothing that a rule could read.
+        outputs={
+            index: [output for output in each if isinstance(output, dict)]
+            for index, each in outputs.items()
+            if isinstance(each, list)
+        },
+        execution_counts=counts,
+    )
 
 
 def finding_at(
@@ -91,6 +120,7 @@ def finding_at(
     *,
     line: int | None = None,
     column: int | None = None,
+    fix: Fix | None = None,
 ) -> Finding:
     """Build the finding of a rule in a cell."""
     return Finding(
@@ -101,6 +131,7 @@ def finding_at(
         cell_id=cell.id,
         line=line,
         column=column,
+        fix=fix,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from rasen_lint.checking import Checked, Fault
 from rasen_lint.finding import Finding, Severity
@@ -29,13 +30,19 @@ def to_json(results: Sequence[Checked]) -> str:
             {
                 "path": checked.path,
                 "problem": checked.problem,
-                "findings": [asdict(finding) for finding in checked.findings],
+                "findings": [_finding(finding) for finding in checked.findings],
                 "faults": [asdict(fault) for fault in checked.faults],
             }
             for checked in results
         ],
     }
     return _printable(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def _finding(finding: Finding) -> dict[str, Any]:  # Any: JSON
+    fields = asdict(finding)
+    fields["fix"] = None if finding.fix is None else finding.fix.title
+    return fields
 
 
 def _notebook_lines(checked: Checked) -> Iterator[str]:
