@@ -63,7 +63,7 @@ LINES = (
     ),
     ("tracking",),
     ("store", "events"),
-    ("settings", "settings_model"),
+    ("settings", "settings_model", "settings_preload"),
     ("errors", "linter", "metric_directions", "suggestion", "versions"),
 )
 
@@ -89,6 +89,7 @@ COMES_WITH = {
     "pydantic-core": "pydantic",
     "pyzmq": "papermill",
     "starlette": "fastapi",
+    "tornado": "jupyterhub",
     "traitlets": "papermill",
     "typing-extensions": "pydantic",
 }
