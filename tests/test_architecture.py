@@ -63,7 +63,7 @@ LINES = (
     ),
     ("tracking",),
     ("store", "events"),
-    ("settings", "settings_model"),
+    ("settings", "settings_model", "settings_preload"),
     ("errors", "linter", "metric_directions", "suggestion", "versions"),
 )
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rasen.cli import (
     alerts,
+    api,
     bisect,
     cancel,
     compare,
@@ -38,6 +39,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    tokens,
     trust,
     up,
 )
@@ -60,7 +62,7 @@ def build_app() -> typer.Typer:
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, alerts, retention, tables, up, demo),
+        *(trust, keys, tokens, alerts, retention, tables, up, api, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
