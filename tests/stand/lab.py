@@ -15,14 +15,7 @@ from stand.repository import ROOT
 
 EXTENSION = ROOT / "platform" / "labextension"
 ASSETS = EXTENSION / "rasen_labextension" / "labextension"
-# Of other people: they ask the network, or look at things that these tests have no part in.
-DISABLED = (
-    "@jupyterlab/apputils-extension:announcements",
-    "@jupyterlab/extensionmanager-extension",
-    "@jupyterlab/git",
-    "jupyterlab-jupytext",
-    "nbdime-jupyterlab",
-)
+DISABLED = ("@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension")  # ask the network
 
 
 def build_extension() -> Path:
@@ -54,15 +47,16 @@ def running_lab(folder: Path, *, port: int = 0) -> Iterator[Jupyter]:
     place = share / "labextensions" / "@rasen" / "labextension"
     if not place.exists():
         place.parent.mkdir(parents=True)
-        place.symlink_to(assets)  # before the installed one, which may be of another day
+        place.symlink_to(assets)
     page = folder / "config" / "labconfig" / "page_config.json"
     page.parent.mkdir(parents=True, exist_ok=True)
     disabled = ", ".join(f'"{name}": true' for name in DISABLED)
     page.write_text(f'{{"disabledExtensions": {{{disabled}}}}}')
     variables = environment(folder) | {
-        "JUPYTER_PATH": str(share),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
     }
-    with running_server(folder, root, ["-m", "jupyterlab"], ["--LabApp.news_url="], variables, port=port) as server:
+    # No other extension, whatever is installed; and not ours of another day.
+    options = [f"--LabApp.labextensions_path={share / 'labextensions'}", "--LabApp.news_url="]
+    with running_server(folder, root, ["-m", "jupyterlab"], options, variables, port=port) as server:
         yield server

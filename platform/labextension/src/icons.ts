@@ -1,5 +1,5 @@
 /**
- * Our icons. Their colours come from the theme (`jp-icon3`).
+ * The icons of the panels of findings and of snippets. Their colours come from the theme (`jp-icon3`).
  */
 import { LabIcon } from '@jupyterlab/ui-components';
 
@@ -9,12 +9,6 @@ function draw(name: string, body: string): LabIcon {
 }
 
 const LINE = 'class="jp-icon-stroke3 jp-icon3-stroke" fill="none" stroke="#616161" stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round"';
-
-/** The spiral: Rasen itself. */
-export const spiralIcon = draw(
-  'spiral',
-  `<path ${LINE} d="M8 8.4a.8.8 0 1 1 .8-.9 2.3 2.3 0 1 1-3 2.2 4 4 0 1 1 6.6-2.9A5.6 5.6 0 1 1 4 3.6"/>`
-);
 
 /** A list with a mark on one line: what the linter finds. */
 export const findingsIcon = draw(

@@ -38,7 +38,8 @@ export class FindingsPanel extends ReactWidget {
 
   /** Put the focus on the first row, for who comes by the keyboard. */
   focusList(): void {
-    this.node.querySelector<HTMLElement>('.rasen-Row-main, button')?.focus();
+    const row = this.node.querySelector<HTMLElement>('.rasen-Row-main') ?? this.node.querySelector('button');
+    row?.focus();
   }
 
   protected render(): React.JSX.Element {
