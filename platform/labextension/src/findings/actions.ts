@@ -145,8 +145,13 @@ export class FindingActions {
           }
         }
       };
+      if (this.told) {
+        Notification.dismiss(this.told); // its undo would take back what is not the newest any more
+      }
       const said = trans._n('Mended in %1 cell', 'Mended in %1 cells', changed, changed);
-      Notification.success(said, { autoClose: NOTICE_MS, actions: [undo] });
+      this.told = Notification.success(said, { autoClose: NOTICE_MS, actions: [undo] });
     }
   }
+
+  private told = '';
 }
