@@ -79,7 +79,10 @@ def _write_distribution(site: Path, linter: str | None) -> None:
     information = site / "rasen_stand-0.dist-info"
     information.mkdir(parents=True, exist_ok=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: rasen-stand\nVersion: 0\n")
-    groups = {"rasen.linters": f"stand = {linter}" if linter else "", "jupyterlab.locale": "rasen = rasen_labextension"}
+    groups = {
+        "rasen.linters": f"stand = {linter}" if linter else "",
+        "jupyterlab.locale": "rasen = rasen_labextension",
+    }
     text = "".join(f"[{group}]\n{entry}\n\n" for group, entry in groups.items() if entry)
     (information / "entry_points.txt").write_text(text)
 
@@ -96,7 +99,13 @@ def running_jupyter(folder: Path, *arguments: str) -> Iterator[Jupyter]:
 
 @contextmanager
 def running_server(
-    folder: Path, root: Path, program: list[str], options: list[str], variables: dict[str, str], *, port: int = 0
+    folder: Path,
+    root: Path,
+    program: list[str],
+    options: list[str],
+    variables: dict[str, str],
+    *,
+    port: int = 0,
 ) -> Iterator[Jupyter]:
     """Start a program that is a Jupyter server, wait until it answers, and end it."""
     port = port or free_port()
@@ -152,7 +161,11 @@ def notebook_text(*sources: str, metadata: dict[str, object] | None = None, **ce
     for index, source in enumerate(sources):
         is_code = not source.startswith("# ")
         one: dict[str, object] = {"id": f"cell{index}", "metadata": {}, "source": source}
-        one |= {"cell_type": "code", "execution_count": None, "outputs": []} if is_code else {"cell_type": "markdown"}
+        one |= (
+            {"cell_type": "code", "execution_count": None, "outputs": []}
+            if is_code
+            else {"cell_type": "markdown"}
+        )
         cells.append(one | cell)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return json.dumps(

@@ -15,7 +15,10 @@ from stand.repository import ROOT
 
 EXTENSION = ROOT / "platform" / "labextension"
 ASSETS = EXTENSION / "rasen_labextension" / "labextension"
-DISABLED = ("@jupyterlab/apputils-extension:announcements", "@jupyterlab/extensionmanager-extension")  # ask the network
+DISABLED = (
+    "@jupyterlab/apputils-extension:announcements",
+    "@jupyterlab/extensionmanager-extension",
+)  # ask the network
 
 
 def build_extension() -> Path:
@@ -23,7 +26,12 @@ def build_extension() -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("the JupyterLab extension is compiled by Node, and there is no npm here")
-    sources = [path for part in ("src", "style", "schema") for path in (EXTENSION / part).rglob("*") if path.is_file()]
+    sources = [
+        path
+        for part in ("src", "style", "schema")
+        for path in (EXTENSION / part).rglob("*")
+        if path.is_file()
+    ]
     newest = max(path.stat().st_mtime for path in (*sources, EXTENSION / "package.json"))
     built = ASSETS / "package.json"
     if not built.is_file() or built.stat().st_mtime < newest:
@@ -57,6 +65,9 @@ def running_lab(folder: Path, *, port: int = 0) -> Iterator[Jupyter]:
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
     }
     # No other extension, whatever is installed; and not ours of another day.
-    options = [f"--LabApp.labextensions_path={share / 'labextensions'}", "--LabApp.news_url="]
+    options = [
+        f"--LabApp.labextensions_path={share / 'labextensions'}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
     with running_server(folder, root, ["-m", "jupyterlab"], options, variables, port=port) as server:
         yield server

@@ -49,7 +49,9 @@ class LabLinter:
             )
             for finding in checked.findings
         ]
-        faults = ("ST009: ZeroDivisionError: division by zero (st009.py, line 7)",) if wish.get("fault") else ()
+        faults = (
+            ("ST009: ZeroDivisionError: division by zero (st009.py, line 7)",) if wish.get("fault") else ()
+        )
         return LintReport(findings=(*parsed, *_own(notebook)), faults=faults)
 
     def fix(

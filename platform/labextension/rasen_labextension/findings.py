@@ -68,7 +68,9 @@ def _codes(codes: object) -> tuple[str, ...] | None:
     if codes is None:
         return None
     if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
-        raise InvalidInput(f"codes must be a list of rules like ['NB104'], or null for all, not {codes!r:.100}")
+        raise InvalidInput(
+            f"codes must be a list of rules like ['NB104'], or null for all, not {codes!r:.100}"
+        )
     return tuple(codes)
 
 

@@ -11,16 +11,14 @@ import {
   EditorSelection,
   EditorState,
   type Extension,
+  Prec,
   StateEffect,
   StateField,
   type Transaction
 } from '@codemirror/state';
-import { Decoration, type DecorationSet, EditorView } from '@codemirror/view';
+import { Decoration, type DecorationSet, EditorView, keymap } from '@codemirror/view';
 
 import type { ISpan } from './catalogue';
-
-/** Set on an editor while it has placeholders; the keyboard shortcuts go by it. */
-export const ACTIVE_CLASS = 'rasen-mod-placeholders';
 
 interface IRange {
   from: number;
@@ -43,14 +41,20 @@ const activate = StateEffect.define<number>();
 const placeholders = StateField.define<IFields | null>({
   create: () => null,
   update: (value, transaction) => follow(value, transaction),
-  provide: field => [
-    EditorView.decorations.from(field, decorate),
-    EditorView.editorAttributes.from(field, (value): Record<string, string> => (value ? { class: ACTIVE_CLASS } : {}))
-  ]
+  provide: field => EditorView.decorations.from(field, decorate)
 });
 
+/** Before all other keys of the editor, but only while there are placeholders. */
+const keys = Prec.highest(
+  keymap.of([
+    { key: 'Tab', run: view => move(view, 1) },
+    { key: 'Shift-Tab', run: view => move(view, -1) },
+    { key: 'Escape', run: leave }
+  ])
+);
+
 /** What an editor needs before `startPlaceholders`. */
-export const placeholderExtension: Extension = [placeholders, EditorState.allowMultipleSelections.of(true)];
+export const placeholderExtension: Extension = [placeholders, keys, EditorState.allowMultipleSelections.of(true)];
 
 /** Begin with the placeholders of a text that stands at `offset`; return whether there are any. */
 export function startPlaceholders(view: EditorView, spans: readonly ISpan[], offset: number, end: number): boolean {
@@ -75,10 +79,10 @@ export function startPlaceholders(view: EditorView, spans: readonly ISpan[], off
 }
 
 /** Go to the next placeholder (1) or to the one before (-1); after the last one it is over. */
-export function movePlaceholder(view: EditorView, step: 1 | -1): void {
-  const value = view.state.field(placeholders, false);
+function move(view: EditorView, step: 1 | -1): boolean {
+  const value = view.state.field(placeholders);
   if (!value) {
-    return;
+    return false;
   }
   const index = Math.max(value.active + step, 0);
   const ranges = value.fields[index];
@@ -87,11 +91,16 @@ export function movePlaceholder(view: EditorView, step: 1 | -1): void {
   } else {
     view.dispatch({ effects: begin.of(null), selection: { anchor: value.end }, scrollIntoView: true });
   }
+  return true;
 }
 
 /** End it; what was filled in stays. */
-export function leavePlaceholders(view: EditorView): void {
+function leave(view: EditorView): boolean {
+  if (!view.state.field(placeholders)) {
+    return false;
+  }
   view.dispatch({ effects: begin.of(null), selection: { anchor: view.state.selection.main.head } });
+  return true;
 }
 
 function selectionOf(ranges: readonly IRange[]): EditorSelection {

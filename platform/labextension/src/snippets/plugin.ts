@@ -1,7 +1,6 @@
 /**
  * A panel of snippets to search, look at and insert.
  */
-import { EditorView } from '@codemirror/view';
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker, type NotebookPanel } from '@jupyterlab/notebook';
@@ -9,7 +8,6 @@ import { ITranslator } from '@jupyterlab/translation';
 
 import { insertAsCell, insertAtCursor } from './insert';
 import { type ITarget, SnippetsPanel } from './panel';
-import { ACTIVE_CLASS, leavePlaceholders, movePlaceholder } from './placeholders';
 import { Shelf } from './shelf';
 
 export const snippetsPlugin: JupyterFrontEndPlugin<void> = {
@@ -66,19 +64,7 @@ function activate(
   };
   add('open', trans.__('Search Snippets'), open);
   add('insert', trans.__('Insert the Chosen Snippet as a Cell'), insertChosen, hasNotebook);
-  add('next-placeholder', trans.__('Next Placeholder'), () => withEditor(view => movePlaceholder(view, 1)));
-  add('previous-placeholder', trans.__('Previous Placeholder'), () => withEditor(view => movePlaceholder(view, -1)));
-  add('leave-placeholders', trans.__('Leave Placeholders'), () => withEditor(leavePlaceholders));
   for (const command of ['rasen-snippets:open', 'rasen-snippets:insert']) {
     palette?.addItem({ command, category: trans.__('Rasen') });
-  }
-}
-
-/** Call a function with the editor that has the focus, if it has placeholders. */
-function withEditor(act: (view: EditorView) => void): void {
-  const node = document.activeElement?.closest<HTMLElement>(`.cm-editor.${ACTIVE_CLASS}`);
-  const view = node && EditorView.findFromDOM(node);
-  if (view) {
-    act(view);
   }
 }
