@@ -1,4 +1,4 @@
-"""A small linter for tests of JupyterLab: the real engine with one real rule, and rules of its own that are easy to break.
+"""A small linter for tests of JupyterLab: the real engine with one real rule, and easily broken rules of its own.
 
 It stands in place of the installed one, so that these tests say nothing about which rules there are. A notebook says in
 its metadata what shall go wrong: `{"stand": {"fault": true}}`.
@@ -18,7 +18,7 @@ from rasen_lint.rules.nb205_cell_parses import CellParses
 NONE = "== None"
 RULES = {
     "NB205": "NB205 (error)\n\nA cell parses.",
-    "ST001": "ST001 (warning)\n\nA comparison with None is one of identity.\n\nWhy it is bad\n-------------\nEquality can mean anything.",
+    "ST001": "ST001 (warning)\n\nA comparison with None is one of identity.\n\nEquality can mean anything.",
     "ST002": "ST002 (warning)\n\nA cell is not empty.",
     "ST003": "ST003 (warning)\n\nA notebook has a title.",
 }
