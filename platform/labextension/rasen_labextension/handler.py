@@ -58,6 +58,10 @@ class RasenHandler(APIHandler):
         Raises:
             InvalidInput: It is none.
         """
+        if len(self.request.body) > MAX_BODY_BYTES:
+            raise web.HTTPError(
+                413, f"the notebook is larger than {MAX_BODY_BYTES // 2**20} MB; clear its outputs"
+            )
         try:
             data = json.loads(self.request.body or b"{}")
         except (ValueError, RecursionError) as error:
@@ -77,7 +81,10 @@ class RasenHandler(APIHandler):
                 f"path {path!r} must be the path of a file, relative to the folder JupyterLab shows"
             )
         # "drive:path" belongs to another contents provider: such a file is not on this machine.
-        file = (self.root / path.lstrip("/")).resolve()
+        try:
+            file = (self.root / path.lstrip("/")).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a circle of links; half a character
+            raise InvalidInput(f"path {path!r} cannot be followed: {error}") from None
         if not file.is_relative_to(self.root):
             raise InvalidInput(f"path {path!r} leads out of the folder that JupyterLab shows")
         return file

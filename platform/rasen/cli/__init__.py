@@ -38,6 +38,7 @@ from rasen.cli import (
     run,
     runs,
     show,
+    snippets,
     tables,
     tokens,
     trust,
@@ -62,7 +63,7 @@ def build_app() -> typer.Typer:
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, tokens, alerts, retention, tables, up, api, demo),
+        *(trust, keys, tokens, alerts, retention, tables, snippets, up, api, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
