@@ -1,5 +1,5 @@
 /**
- * The icons of the panels of findings and of snippets. Their colours come from the theme (`jp-icon3`).
+ * The icons of the three panels. Their colours come from the theme (`jp-icon3`).
  */
 import { LabIcon } from '@jupyterlab/ui-components';
 
@@ -20,4 +20,16 @@ export const findingsIcon = draw(
 export const snippetsIcon = draw(
   'snippets',
   `<path ${LINE} d="M6 4L2.5 8 6 12M10 4l3.5 4-3.5 4"/>`
+);
+
+/** A staircase seen from above: runs in the platform. */
+export const runsIcon = draw(
+  'spiral',
+  `<path ${LINE} d="M8 8a1.4 1.4 0 0 1 1.4 1.4 2.7 2.7 0 0 1-2.7 2.7 4 4 0 0 1-4-4 5.4 5.4 0 0 1 5.4-5.4 6 6 0 0 1 6 6"/>`
+);
+
+/** Two versions beside one another. */
+export const comparisonIcon = draw(
+  'comparison',
+  `<path ${LINE} d="M2.5 3.5h4.2v9H2.5zM9.3 3.5h4.2v9H9.3zM4 6.5h1.2M10.8 6.5H12M10.8 9.3H12"/>`
 );
