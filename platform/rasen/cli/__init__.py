@@ -22,6 +22,7 @@ from rasen.cli import (
     decisions,
     demo,
     deployments,
+    export,
     history,
     keys,
     live,
@@ -58,6 +59,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(export,),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
         *(trust, keys, alerts, retention, tables, up, demo),
