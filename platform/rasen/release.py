@@ -104,7 +104,7 @@ def register_workspace(folder: Path, *, store: Store, signer: Signer, image: str
         NotebookError: A step's notebook cannot be run.
     """
     checkout = find_checkout(_existing(folder))
-    files = _read_work_tree(folder, checkout)
+    files = read_work_tree(folder, checkout)
     checked = check_folder(BundleFiles(files), source=_source(folder.resolve().name))
     bundle = make_bundle(files)
     # The image too: the same files in another environment are another release, and a release never changes.
@@ -320,8 +320,12 @@ def _refuse_rewritten(current: Current, commit: Commit) -> None:
         )
 
 
-def _read_work_tree(folder: Path, checkout: Checkout | None) -> list[BundleFile]:
-    """Read a folder's files as they are now; in git those that are not ignored."""
+def read_work_tree(folder: Path, checkout: Checkout | None) -> list[BundleFile]:
+    """Read a folder's files as they are now; in git those that are not ignored.
+
+    Raises:
+        PipelineError: One is a symbolic link.
+    """
     if checkout is None:
         paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     else:

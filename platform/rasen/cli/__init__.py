@@ -34,6 +34,7 @@ from rasen.cli import (
     rerun,
     restore,
     retention,
+    review,
     rollout,
     run,
     runs,
@@ -59,7 +60,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
-        *(export,),
+        *(export, review),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
         *(trust, keys, alerts, retention, tables, up, demo),
