@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rasen.linter import LintFinding, LintReport, Stage
+from rasen.release import Release
+from rasen.settings import Settings
+from rasen.store import open_store
+from rasen.tracking.keys import start_key
+from rasen.tracking.manifest import write_manifest
+from rasen.tracking.records import Manifest, Start
+from rasen.tracking.signature import Role, open_signer
+from stand.histories import run_of
 from stand.hostile_notebooks import HTML, document, hostile_notebook, png, shown
 from stand.pipeline_folder import code_cell, commit_all, git, make_repository
+from stand.published import write_step
 
 TABLE = (
     "<style>.x{{color:red}}</style><table border=1 class=dataframe><thead>"
@@ -134,3 +145,37 @@ def make_branches(top: Path) -> tuple[str, str]:
     (folder / "broken.ipynb").write_text('{"cells": [')
     (folder / f"{HTML[1].replace('/', '')}.ipynb").write_bytes(hostile_notebook())
     return base, commit_all(top, "Deeper trees <script>alert(1)</script>")
+
+
+def record_run(settings: Settings, release: Release, number: int, metrics: Mapping[str, float]) -> str:
+    """Write a run of step `train` that succeeded without a model, and return its id."""
+    store = open_store(settings)
+    pipeline = release.pipeline
+    start = Start(
+        run=run_of(number),
+        pipeline=pipeline,
+        release=release.release,
+        origin="release",
+        environment="dev",
+        nonce=f"nonce{number}",
+        trigger=f"request:{number}",
+        deploy=False,
+        image=release.image,
+    )
+    store.write(start_key(pipeline, start.run), start.to_bytes(), if_generation=0)
+    step = write_step(store, pipeline, start.run, "train", metrics)
+    manifest = Manifest(
+        start_sha256=hashlib.sha256(start.to_bytes()).hexdigest(),
+        run=start.run,
+        pipeline=pipeline,
+        release=release.release,
+        commit=release.commit or "",
+        environment="dev",
+        nonce=start.nonce,
+        image=release.image,
+        versions={},
+        steps={"train": step},
+        published_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    write_manifest(store, manifest, open_signer(settings, Role.CONTROL))
+    return start.run

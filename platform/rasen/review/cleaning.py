@@ -55,13 +55,14 @@ _TAGS = {
     ),
     *("u", "ul", "var"),
 }
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),  # nh3 would keep title and lang
     "img": {"src", "alt"},
     "ol": {"start"},
     "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan"},
 }
-_LINKING = {**_ATTRIBUTES, "a": {"href", "title"}}
+_LINKING = {**_ATTRIBUTES, "a": {"href"}}
 # With what they hold: their text was not meant to be read.
 _DROPPED = {
     *("script", "style", "template", "noscript", "iframe", "object", "embed", "svg", "math", "title", "head"),
@@ -79,6 +80,7 @@ _DROPPED = {
     ),
 }
 _DATA_IMAGE = re.compile(r"data:(image/[a-z]+);base64,(.*)", re.DOTALL)
+_NOT_SHOWN = re.compile(r"<img(?![^>]* src=)[^>]*>")  # what lies elsewhere is not fetched
 _ROWS = re.compile(r"<(?:tr|p|li|h\d|br|pre|div|dt|dd)\b")
 _FRAME_STYLE = (
     ":root{color-scheme:light dark}body{margin:4px;font:13px/1.4 system-ui,sans-serif;background:transparent}"
@@ -150,7 +152,7 @@ def _clean(
             return value if value.isascii() and value.isdecimal() and len(value) < 4 else None
         return value
 
-    return nh3.clean(
+    cleaned = nh3.clean(
         text,
         tags=tags,
         clean_content_tags=_DROPPED,
@@ -159,6 +161,7 @@ def _clean(
         link_rel="noopener noreferrer nofollow",
         url_schemes={"http", "https", "mailto", "data", "attachment"},
     )
+    return _NOT_SHOWN.sub("<i>(picture not shown)</i>", cleaned)
 
 
 def _image(value: str, attachments: dict[str, str]) -> str | None:

@@ -16,7 +16,7 @@ _BEGINNINGS = {
 }
 RASTER_TYPES = frozenset(_BEGINNINGS)
 """The types of pictures that a page may show as they are."""
-_MOST_PIXEL_BYTES = 256 * 1024**2
+_MOST_PIXEL_BYTES = 64 * 1024**2
 # What makes the picture; the rest of a PNG tells of programs, times and resolutions.
 _PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS"}
 

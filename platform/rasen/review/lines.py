@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
 _WORD = re.compile(r"\w+|\s+|[^\w\s]")
-_MOST_COMPARED = 1_000_000  # lines of one text times lines of the other; difflib takes about a second
+# What difflib does in a second or two: lines of one text times lines of the other, and pairs of equal ones among them.
+_MOST_COMPARED = 9_000_000
+_MOST_EQUAL = 300_000
 _MOST_WORDS = 20_000  # likewise for the words of two lines
 _ALIKE = 0.35
+_CONTEXT = 3
 
 Span = tuple[int, int]
 
@@ -56,13 +60,41 @@ def _blocks(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, int, 
         end += 1
     left_end, right_end = len(old) - end, len(new) - end
     yield "equal", 0, start, 0, start
-    if (left_end - start) * (right_end - start) > _MOST_COMPARED:
+    if _is_long(old[start:left_end], new[start:right_end]):
         yield "replace", start, left_end, start, right_end
     else:
         matcher = SequenceMatcher(None, old[start:left_end], new[start:right_end], autojunk=False)
         for kind, *places in matcher.get_opcodes():
             yield kind, *(start + place for place in places)  # type: ignore[misc]  # four numbers
     yield "equal", left_end, len(old), right_end, len(new)
+
+
+def unified_lines(old: str, new: str) -> list[str]:
+    """Return the difference of two texts as `diff -u` has it, without the names of files."""
+    left, right = old.split("\n") if old else [], new.split("\n") if new else []
+    lines: list[tuple[str, int, int]] = []
+    for kind, first, last, first_new, last_new in _blocks(left, right):
+        if kind == "equal":
+            lines += [(f" {left[first + n]}", first + n, first_new + n) for n in range(last - first)]
+        else:
+            lines += [(f"-{left[place]}", place, first_new) for place in range(first, last)]
+            lines += [(f"+{right[place]}", last, place) for place in range(first_new, last_new)]
+    wanted: set[int] = set()
+    for place, (line, _, _) in enumerate(lines):
+        if line[0] != " ":
+            wanted.update(range(place - _CONTEXT, place + _CONTEXT + 1))
+    found: list[str] = []
+    for place, (line, before, after) in enumerate(lines):
+        if place in wanted:
+            if place - 1 not in wanted or not found:
+                found.append(f"@@ -{before + 1} +{after + 1} @@")
+            found.append(line)
+    return found
+
+
+def _is_long(old: Sequence[str], new: Sequence[str]) -> bool:
+    counts = Counter(old)
+    return len(old) * len(new) > _MOST_COMPARED or sum(counts[line] for line in new) > _MOST_EQUAL
 
 
 def compare_words(old: str, new: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

@@ -105,8 +105,12 @@ def _contents(review: Review) -> str:
     for number, file in enumerate(review.files):
         counts = _counts(file.notebook) if file.notebook is not None else escape(file.change)
         found = len(file.findings.new)
+        folder, _, name = file.path.rpartition("/")
         said = f' · <span class="minus">{found} new finding{"s" * (found != 1)}</span>' if found else ""
-        rows.append(f'<li><a href="#f{number}">{escape(file.path)}<br><small>{counts}{said}</small></a></li>')
+        rows.append(
+            f'<li><a href="#f{number}"><i>{escape(folder)}</i>{escape(name)}<br>'
+            f"<small>{counts}{said}</small></a></li>"
+        )
     return f'<nav aria-label="Files"><b>{len(rows)} file{"s" * (len(rows) != 1)}</b><ol>{"".join(rows)}</ol></nav>'
 
 

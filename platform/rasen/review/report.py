@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from rasen.batch.comparison import Change, MetricChange
 from rasen.linter import LintFinding
 from rasen.review.comparing import CellChange, CellState, NotebookChange, Side
+from rasen.review.lines import unified_lines
 
 _MOST_TITLE = 80
 
@@ -130,7 +130,7 @@ def _file_json(file: FileReview) -> dict[str, Any]:  # Any: JSON
         "findings": asdict(file.findings),
     }
     if file.notebook is None:
-        return written | {"kind": "file", "diff": list(_diff(file.old or "", file.new or ""))}
+        return written | {"kind": "file", "diff": unified_lines(file.old or "", file.new or "")}
     return written | {
         "kind": "notebook",
         "counts": {state.value: count for state, count in file.notebook.counts.items()},
@@ -152,8 +152,8 @@ def _cells_json(cells: Iterable[CellChange]) -> Iterator[dict[str, Any]]:  # Any
                 "outputs_changed": cell.outputs_changed,
                 "old": _side_json(cell.old),
                 "new": _side_json(cell.new),
-                "diff": list(
-                    _diff(cell.old.cell.source if cell.old else "", cell.new.cell.source if cell.new else "")
+                "diff": unified_lines(
+                    cell.old.cell.source if cell.old else "", cell.new.cell.source if cell.new else ""
                 ),
             }
 
@@ -168,8 +168,3 @@ def _side_json(side: Side | None) -> dict[str, Any] | None:  # Any: JSON
         "tags": list(side.cell.tags),
         "title": title_of(side.cell.source),
     }
-
-
-def _diff(old: str, new: str) -> Iterator[str]:
-    lines = difflib.unified_diff(old.split("\n") if old else [], new.split("\n") if new else [], lineterm="")
-    return (line for number, line in enumerate(lines) if number > 1)  # without the names of the files

@@ -106,9 +106,11 @@ def _review_file(old: State, new: State, change: ChangedFile, linter: Linter | N
     sides = ((old, change.old, before), (new, change.new, after))
     if all(path is None or data is None or _is_generated(state, path, data) for state, path, data in sides):
         return None
+    texts = [_text(data) for data in (before, after)]
     modes = [entry.mode for entry in entries if entry is not None]
     note = f"mode {modes[0]} → {modes[1]}" if len(set(modes)) > 1 else ""
-    texts = [_text(data) for data in (before, after)]
+    if before != after and texts[0] == texts[1] and texts[0] is not None:
+        note = "only the ends of its lines differ"
     if any(text is None and data is not None for text, data in zip(texts, (before, after), strict=True)):
         sizes = " → ".join(
             f"{len(data):,} bytes" if data is not None else "nothing" for data in (before, after)

@@ -103,10 +103,11 @@ def repository_paths(state: State, folder: Path, paths: Iterable[Path]) -> tuple
     found = []
     for path in paths:
         # Not `resolve`: the last part may be a link, which is a file of the repository like any other.
-        whole = (folder / path).parent.resolve() / (folder / path).name
-        normal = Path(os.path.normpath(folder.resolve() / path))
-        inside = next((one for one in (whole, normal) if one.is_relative_to(top)), None)
-        if inside is None or ".." in inside.parts:
+        whole = Path(os.path.normpath(folder.resolve() / path))
+        inside = next(
+            (one for one in (whole, whole.parent.resolve() / whole.name) if one.is_relative_to(top)), None
+        )
+        if inside is None:
             raise InvalidInput(f"{str(path)!r} lies outside the repository {str(top)!r}")
         found.append("" if inside == top else inside.relative_to(top).as_posix())
     return tuple(found)
@@ -144,14 +145,18 @@ def _commit_state(top: Path, commit: str, *, name: str) -> State:
 
 def _work_tree(checkout: Checkout, *, hash_name: str) -> dict[str, Entry]:
     files = {}
+    submodules = _submodules(checkout.top)
     for path in list_work_tree(checkout):
         if is_litter(path):
             continue
         file = checkout.top / path
+        if path in submodules:
+            files[path] = Entry(mode="160000", id=submodules[path], size_bytes=0)
+            continue
         try:
             about = file.lstat()
             if stat.S_ISDIR(about.st_mode):
-                continue  # a submodule: its commit is git's own matter
+                continue  # a repository inside that git does not know
             digest = hashlib.new(hash_name, f"blob {_size(file, about)}\0".encode())
             if stat.S_ISLNK(about.st_mode):
                 digest.update(os.fsencode(file.readlink()))
@@ -172,6 +177,16 @@ def _work_tree(checkout: Checkout, *, hash_name: str) -> dict[str, Entry]:
         )
         files[path] = Entry(mode=mode, id=digest.hexdigest(), size_bytes=about.st_size)
     return files
+
+
+def _submodules(top: Path) -> dict[str, str]:
+    """Return the commits of the submodules that the index names."""
+    found = {}
+    for line in run_git(top, "ls-files", "--stage", "-z").stdout.split(b"\0"):
+        about, _, path = line.partition(b"\t")
+        if about.startswith(b"160000 "):
+            found[os.fsdecode(path)] = about.split()[1].decode()
+    return found
 
 
 def _size(file: Path, about: os.stat_result) -> int:

@@ -33,6 +33,7 @@ def language_of_file(suffix: str) -> str:
 
 def show_source(source: str, language: str, *, mark: str = "") -> str:
     """Return one source with the numbers of its lines; `mark` is the class of every line, such as `added`."""
+    source = source.removesuffix("\n")
     lines = source.split("\n")
     tokens = _colour(source, language)
     rows = [
@@ -46,6 +47,8 @@ def show_source(source: str, language: str, *, mark: str = "") -> str:
 
 def show_difference(old: str, new: str, language: str) -> str:
     """Return two sources side by side; of long parts that are the same only the ends are shown."""
+    if old.endswith("\n") and new.endswith("\n"):
+        old, new = old[:-1], new[:-1]  # the end of the last line, not a line of its own
     rows = compare_lines(old.split("\n"), new.split("\n"))
     left, right = _colour(old, language), _colour(new, language)
     written: list[str] = []

@@ -10,7 +10,7 @@ from rasen.review.report import FileReview, PipelineRuns, Review, SideRun
 _MOST_FILES = 60
 _MOST_FINDINGS = 30
 _MOST_METRICS = 20
-# Whatever could become markup, a mention or a link of GitHub; before each stands a backslash.
+# Whatever could become markup or a link; before each stands a backslash.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$/&<>])")
 
 
@@ -35,7 +35,9 @@ def render_summary(review: Review) -> str:
 
 def text(value: str) -> str:
     """Return a text of somebody's as Markdown that shows it, in one line."""
-    return _SPECIAL.sub(r"\\\1", clean_line(value)).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    marked = _SPECIAL.sub(r"\\\1", clean_line(value)).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    # GitHub looks for mentions and numbers in what is shown, where a backslash is no more.
+    return marked.replace("\\@", "@<!-- -->").replace("\\#", "#<!-- -->")
 
 
 def _row(file: FileReview) -> str:
@@ -58,7 +60,7 @@ def _findings(review: Review) -> list[str]:
     every = [(file, finding) for file in review.files for finding in file.findings.new]
     every.sort(key=lambda one: one[1].severity != "error")
     lines = [
-        f"- **{text(finding.code)}** {finding.severity} in {text(file.path)}"
+        f"- **{text(finding.code)}** {text(finding.severity)} in {text(file.path)}"
         f"{f', cell {finding.cell}' if finding.cell is not None else ''}"
         f"{f', line {finding.line}' if finding.line is not None else ''}: {text(finding.message)}"
         for file, finding in every[:_MOST_FINDINGS]
