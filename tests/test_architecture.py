@@ -51,6 +51,7 @@ LINES = (
         "bundle",
         "commit_files",
         "notebook",
+        "notebook_script",
         "parameters",
         "parameter_conversion",
         "parameter_explanation",

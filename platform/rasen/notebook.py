@@ -102,6 +102,15 @@ def parse_notebook(data: bytes, *, name: str) -> Notebook:
     Raises:
         NotebookError: It is not JSON (with the line), not of nbformat 4, or its cells are malformed (with the cell).
     """
+    return notebook_of(read_document(data, name=name), name=name)
+
+
+def read_document(data: bytes, *, name: str) -> dict[str, Any]:  # Any: JSON of nbformat
+    """Return the JSON of a notebook of nbformat 4, for who needs its outputs too; its cells are a list of anything.
+
+    Raises:
+        NotebookError: As `parse_notebook` says.
+    """
     document = _parse_json(data, name)
     if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
         raise NotebookError(f"{name}: this is JSON but no notebook: it has no `nbformat`")
@@ -118,9 +127,18 @@ def parse_notebook(data: bytes, *, name: str) -> Notebook:
     cells = document.get("cells")
     if not isinstance(cells, list):
         raise NotebookError(f"{name}: `cells` is {type(cells).__name__}, it must be a list")
+    return document
+
+
+def notebook_of(document: dict[str, Any], *, name: str) -> Notebook:  # Any: JSON of nbformat
+    """Return the notebook that `read_document` has read, without its outputs.
+
+    Raises:
+        NotebookError: A cell is malformed.
+    """
     return Notebook(
         name=name,
-        cells=tuple(_parse_cell(cell, index, name) for index, cell in enumerate(cells)),
+        cells=tuple(_parse_cell(cell, index, name) for index, cell in enumerate(document["cells"])),
         language=_language(document.get("metadata")),
     )
 
