@@ -42,6 +42,11 @@ class CodeCell:
     tree: ast.Module
     problem: SyntaxProblem | None
 
+    @property
+    def is_parameters(self) -> bool:
+        """Whether the cell is tagged `parameters`."""
+        return PARAMETERS_TAG in self.cell.tags
+
     @cached_property
     def nodes(self) -> Nodes:
         """The nodes of the tree by their type, walked once for all rules."""
@@ -106,7 +111,11 @@ class Document:
 
     def parameter_cells(self) -> Iterator[CodeCell]:
         """Yield the code cells that are tagged `parameters`: one in a notebook that runs."""
-        return (code for code in self.code_cells if PARAMETERS_TAG in code.cell.tags)
+        return (code for code in self.code_cells if code.is_parameters)
+
+    def other_cells(self) -> Iterator[CodeCell]:
+        """Yield the code cells that are not: what may only stand in these is NB111's to say of the others."""
+        return (code for code in self.code_cells if not code.is_parameters)
 
     def excerpt(self, finding: Finding, *, around: int = 1) -> list[tuple[int, str]]:
         """Return the numbered lines around a finding, none when it means no cell."""
