@@ -7,6 +7,9 @@ from rasen_lint.rules.nb110_parameters_cell import ParametersCell
 from rasen_lint.rules.nb113_parameter_annotation import ParameterAnnotation
 from rasen_lint.rules.nb202_package_install import PackageInstall
 from rasen_lint.rules.nb205_cell_parses import CellParses
+from rasen_lint.rules.nb208_used_before_cell import UsedBeforeCell
+from rasen_lint.rules.nb212_never_defined import NeverDefined
+from rasen_lint.rules.nb213_never_used import NeverUsed
 from rasen_lint.rules.nb301_output_size import OutputSize
 
 __all__ = ["RULES"]
@@ -16,5 +19,8 @@ RULES: dict[str, Rule] = {
     "NB113": ParameterAnnotation(),
     "NB202": PackageInstall(),
     "NB205": CellParses(),
+    "NB208": UsedBeforeCell(),
+    "NB212": NeverDefined(),
+    "NB213": NeverUsed(),
     "NB301": OutputSize(),
 }
