@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, parse_notebook
 from rasen_lint.context import Context
@@ -20,6 +20,9 @@ from rasen_lint.finding import Finding, Fix, Severity
 from rasen_lint.magics import Magic, mask_magics
 from rasen_lint.names import ImportedNames
 from rasen_lint.nodes import Nodes
+
+if TYPE_CHECKING:
+    from rasen_lint.scope_names import Variables
 
 NOBODY_KNOWS = Context()
 
@@ -93,6 +96,13 @@ class Document:
     def names(self) -> ImportedNames:
         """What the names of the notebook stand for, by the imports of all cells."""
         return ImportedNames([(code.cell.index, code.nodes) for code in self.code_cells])
+
+    @cached_property
+    def variables(self) -> Variables:
+        """Where the names of the notebook get their values, and where they are read."""
+        from rasen_lint.scopes import read_variables  # which reads cells, and so imports this file
+
+        return read_variables(self.code_cells)
 
     def calls_of(self, *names: str) -> Iterator[Call]:
         """Yield the calls of functions with these full names, name by name in the order of the cells."""

@@ -21,8 +21,11 @@ from rasen_lint.rules.nb204_changed_state import ChangedState
 from rasen_lint.rules.nb205_cell_parses import CellParses
 from rasen_lint.rules.nb206_absolute_path import AbsolutePath
 from rasen_lint.rules.nb207_credential import Credential
+from rasen_lint.rules.nb208_used_before_cell import UsedBeforeCell
 from rasen_lint.rules.nb210_asks_a_person import AsksAPerson
 from rasen_lint.rules.nb211_current_time import CurrentTime
+from rasen_lint.rules.nb212_never_defined import NeverDefined
+from rasen_lint.rules.nb213_never_used import NeverUsed
 from rasen_lint.rules.nb301_output_size import OutputSize
 
 __all__ = ["RULES"]
@@ -46,7 +49,10 @@ RULES: dict[str, Rule] = {
     "NB205": CellParses(),
     "NB206": AbsolutePath(),
     "NB207": Credential(),
+    "NB208": UsedBeforeCell(),
     "NB210": AsksAPerson(),
     "NB211": CurrentTime(),
+    "NB212": NeverDefined(),
+    "NB213": NeverUsed(),
     "NB301": OutputSize(),
 }
