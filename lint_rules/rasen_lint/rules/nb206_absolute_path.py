@@ -12,8 +12,8 @@ from rasen_lint.parameter_problems import refused_nodes
 
 # Folders of a person or a machine: such a text is a path wherever it stands.
 _PERSONAL = re.compile(
-    r"""(?:/home/[\w.~@+-]+|/Users/[\w.~@+-]+|/root/[\w.~@+-]|/mnt/[\w.@+-]+/|/media/[\w.@+-]+/|/Volumes/[\w.@+-]+
-        |/content/drive\b|/kaggle/(?:input|working)\b|/dbfs/[\w.-]+|~[\w.-]*/[\w.@+-])""",
+    r"""/(?:home|Users)/[\w.~@+-]+|/root(?=/)/[\w.~@+-]|/(?:mnt|media|Volumes)/[\w.@+-]+/|/dbfs/[\w.-]+
+        |/content/drive\b|/kaggle/(?:input|working)\b|~[\w.-]*/[\w.@+-]""",
     re.VERBOSE,
 )
 # A drive, and then a folder or a file of at least two characters: `T:\d` is a regular expression.
@@ -152,7 +152,7 @@ class AbsolutePath:
     r"""Check that files are not named by absolute paths or paths in somebody's home.
 
     What it does:
-        Finds texts that are paths into a person's or a machine's folders (`/home/…`, `/Users/…`, `/root/…`, `/mnt/…`,
+        Finds texts that are paths into a person's or a machine's folders (`/home/…`, `/Users/…`, `/root`, `/mnt/…`,
         `/media/…`, `/Volumes/…`, Colab's and Kaggle's folders, `C:\…`, `~/…`) and any absolute path that a function
         of files is given: `open`, `Path`, `os.path.join`, `pd.read_csv`, `to_parquet` and the like; and `Path.home()`.
         URLs, `gs://…`, routes of the web, regular expressions, `/dev/null` and what a text is compared with are left
@@ -163,7 +163,7 @@ class AbsolutePath:
         file of that name; and what was read is in no snapshot, so that nobody can repeat the run.
 
     Example:
-        `pd.read_csv("/home/hanako/flights.csv")`
+        `pd.read_csv("/Users/hanako/flights.csv")`
 
     Use instead:
         `rasen.read_file("flights.csv")` for a file beside the notebook, `rasen.read_sql(…)` for a table,
