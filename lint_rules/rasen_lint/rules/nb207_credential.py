@@ -90,7 +90,7 @@ def _in_text(cell: Cell) -> Iterator[tuple[int, str]]:
     """Yield what is a credential by its form, in comments, magics and prose, too: its place and what it is."""
     for seen in find_secrets(cell.source):
         if not is_template(seen.secret.strip()):
-            yield seen.start, f"a {seen.name}"
+            yield seen.start, f"{'an' if seen.name[0] in 'AEIO' else 'a'} {seen.name}"
     if cell.type == "code":
         for url in passwords_in_urls(cell.source):
             yield url.start(), "the password of a URL"
