@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rasen.batch.masking import Mask
 from rasen_lint.credentials import is_secret, names_secret, passwords_in_urls
 from stand.notebooks_to_lint import findings, markdown_cell
 
@@ -46,6 +47,11 @@ KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIV
         "%sql postgresql://hanako:hunter2@db/flights",
         "# postgresql://hanako:hunter2@db/flights",
         'dsn = "Server=db;Database=x;User Id=hanako;Password=hunter2;"',
+        'os.getenv("API_KEY", "9f8e7d6c5b4a")',
+        'os.environ.setdefault("DB_PASSWORD", "hunter2")',
+        'requests.get(url, auth=("hanako", "hunter2"))',
+        'requests.get(url, auth=HTTPBasicAuth("hanako", "hunter2"))',
+        'server.login("hanako", "hunter2")',
         f'x = "{GITHUB}"',
         f"# {GITHUB}",
         f'call("{AWS}")',
@@ -130,6 +136,12 @@ def test_credential_is_found_once(source: str) -> None:
         'query = "SELECT password FROM users; UPDATE users SET password = NULL"',
         'parser.add_argument("--password", default=None)',
         'print("gh" + "p_")',
+        'os.getenv("API_KEY", "")',
+        'os.getenv("API_KEY")',
+        'columns.get("token", "word")',
+        "requests.get(url, auth=(user, password))",
+        'server.login("user", "password")',
+        "name = 'task-abcdefghijklmnopqrstuvwxyz'",
         "",
     ],
 )
@@ -140,6 +152,26 @@ def test_other_values_are_no_credentials(source: str) -> None:
 def test_a_token_is_found_in_prose_by_its_form_only() -> None:
     (found,) = findings("NB207", markdown_cell(f"The key is\n`{AWS}`; password = 'hunter2'"))
     assert (found.cell, found.line, found.message.split(" stands")[0]) == (0, 2, "an AWS key")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        GITHUB,
+        AWS,
+        SLACK,
+        KEY,
+        "glpat-" + "a1b2c3d4e5f6g7h8i9j0",
+        "hf_" + "aBcDeFgHiJkLmNoPqRsTuVwXyZaBcDeFgH",
+        "sk-proj-" + "abcdefghijklmnopqrstuvwxyz0123",
+        "sk-ant-" + "api03-abcdefgh_jklmnop-rstuvwxyz0123456789abcdef",
+        "sk_live_" + "a1b2c3d4e5f6g7h8",
+        "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
+    ],
+)
+def test_what_is_masked_in_a_run_is_found_in_a_cell(token: str) -> None:
+    assert "[secret " in Mask()(f"key: {token}")
+    assert len(findings("NB207", f"call({token!r})")) == 1
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

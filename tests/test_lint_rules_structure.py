@@ -95,6 +95,8 @@ def test_names_that_differ_in_case_only_are_twins() -> None:
         ("~~~\n# comment\n```\n# comment\n~~~\n# Title", ["Title"]),
         ("<h1 class='x'>The <b>title</b></h1>", ["The title"]),
         ("#", []),
+        ("<h1>" * 20_000, []),
+        ("# " + " " * 50_000, []),
         ("text # no", []),
     ],
 )
@@ -250,6 +252,11 @@ def test_other_heading_stands_for_no_part(heading: str, missing: str) -> None:
     parts = [part for part in PARTS if part.lower() != missing]
     found = findings("NB108", markdown_cell("# Departures"), *headed(heading, *parts))
     assert [missing in each.message for each in found] == ([] if missing == "no part" else [True])
+
+
+@pytest.mark.parametrize("heading", ["!" * 50_000 + "a", "# " * 50_000 + "x", "x_" * 50_000, "と " * 20_000])
+def test_long_headings_are_read_in_linear_time(heading: str) -> None:
+    assert len(findings("NB108", markdown_cell(f"# {heading}"))) == 1
 
 
 @pytest.mark.parametrize("role", Role)

@@ -106,7 +106,11 @@ class Document:
 
     def calls_of(self, *names: str) -> Iterator[Call]:
         """Yield the calls of functions with these full names, name by name in the order of the cells."""
-        return (call for name in names for call in self.calls.get(name, ()))
+        for name in names:
+            yield from self.calls.get(name, ())
+            for module in self.names.star_modules:
+                if name.startswith(f"{module}."):
+                    yield from self.calls.get(name.removeprefix(f"{module}."), ())
 
     @cached_property
     def calls(self) -> Mapping[str, Sequence[Call]]:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from rasen.notebook import Cell
 
-_HASHES = re.compile(r" {0,3}#{1,6}(?:[ \t\u3000]+(?P<text>.*?))?[ \t]*#*[ \t]*")
+_HASHES = re.compile(r" {0,3}#{1,6}(?=[ \t\u3000]|$)")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-+)[ \t]*")
 _FENCE = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})")
-_HTML = re.compile(r"<h[1-6]\b[^>]*>(?P<text>.*?)</h[1-6]\s*>", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(r"<h[1-6]\b[^<>]{0,300}>(?P<text>.{0,500}?)</h[1-6]\s{0,9}>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 _BLOCK = re.compile(r"\s*(?:[-*+>|]|\d+[.)])(?:\s|$)|\s*\|")
 
@@ -22,8 +22,8 @@ def find_headings(cell: Cell) -> Iterator[str]:
     lines = list(_outside_fences(cell.source))
     for number, line in enumerate(lines):
         before = lines[number - 1] if number else ""
-        if hashes := _HASHES.fullmatch(line):
-            text = hashes["text"] or ""
+        if hashes := _HASHES.match(line):
+            text = line[hashes.end() :]
         elif _UNDERLINE.fullmatch(line) and before.strip() and not _BLOCK.match(before):
             text = before
         else:

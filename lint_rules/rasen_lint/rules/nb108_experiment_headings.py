@@ -46,6 +46,7 @@ _PARTS = {
         "次の(?:アクション|ステップ|一手|行動|手)|ネクスト ?(?:アクション|ステップ)|今後|次回",
     ),
 }
+_LONGEST = 300  # what is longer is no heading of a part
 _NUMBER = re.compile(r"^[\W\d_]+|[\W_]+$")
 _BETWEEN = re.compile(r"\s+(?:and|or)\s+|\s*[&/,;:+|・、／＆：]\s*|\s+[-–—]+\s+")
 _ARTICLE = re.compile(r"^(?:the|our|my|a|an)\s+")
@@ -99,7 +100,7 @@ class ExperimentHeadings:
 
 def _split(heading: str) -> Iterator[str]:
     """Yield what a heading names, in lower case, without numbers, articles and decoration."""
-    for part in _BETWEEN.split(_NUMBER.sub("", heading.lower())):
+    for part in _BETWEEN.split(_NUMBER.sub("", heading[:_LONGEST].lower())):
         plain = _ARTICLE.sub("", _NUMBER.sub("", part))
         if plain:
             yield plain

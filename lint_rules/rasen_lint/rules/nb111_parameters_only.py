@@ -14,8 +14,8 @@ class ParametersOnly:
 
     What it does:
         Finds every statement in the cell tagged `parameters` that is no assignment of a parameter: calls, conditions,
-        functions, texts, magics, a name that is assigned twice. Comments are welcome (they describe the parameters),
-        and so are the imports that annotations need: of `datetime`, `typing` and `rasen`.
+        functions, texts, magics (whatever they do), a name that is assigned twice. Comments are welcome (they describe
+        the parameters), and so are the imports that annotations need: of `datetime`, `typing` and `rasen`.
 
     Why it is bad:
         The platform reads this cell without running it and writes the values of a run behind it. What is computed

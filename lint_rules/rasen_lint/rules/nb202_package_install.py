@@ -93,15 +93,25 @@ def _from_shell_cell(magic: Magic) -> Iterator[tuple[int, str]]:
             yield number, _show(found)
 
 
+def is_install(call: ast.Call) -> bool:
+    """Return whether a call hands the system a command that installs packages."""
+    return _installed(call) is not None
+
+
 def _from_calls(code_cell: CodeCell) -> Iterator[tuple[int, str]]:
     for node in code_cell.nodes.of(ast.Call):
-        name = _last_name(node.func)
-        if name in _RUNNERS:
-            words = " ".join(word for argument in node.args for word in _texts(argument))
-            if found := _COMMAND.search(words):
-                yield node.lineno, _show(found)
-        elif name == "main" and ast.unparse(node.func) in {"pip.main", "pip._internal.main"}:
-            yield node.lineno, "pip.main"
+        if (command := _installed(node)) is not None:
+            yield node.lineno, command
+
+
+def _installed(call: ast.Call) -> str | None:
+    name = _last_name(call.func)
+    if name in _RUNNERS:
+        found = _COMMAND.search(" ".join(word for argument in call.args for word in _texts(argument)))
+        return None if found is None else _show(found)
+    if name == "main" and ast.unparse(call.func) in {"pip.main", "pip._internal.main"}:
+        return "pip.main"
+    return None
 
 
 def _last_name(function: ast.expr) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rasen_lint.document import Call, CodeCell, Document, finding_at
 from rasen_lint.finding import Finding, Severity
 from rasen_lint.magics import MagicKind
-from rasen_lint.rules.nb202_package_install import find_installs
+from rasen_lint.rules.nb202_package_install import find_installs, is_install
 
 _SHELL_CELLS = frozenset({"!", "bash", "sh", "zsh", "script", "system", "sx", "cmd", "powershell"})
 _SHELL_MAGICS = frozenset({"sx", "system"})
@@ -42,19 +42,17 @@ class ShellEscape:
 
     def check(self, document: Document) -> Iterator[Finding]:
         """Yield one finding for each command, or for each cell of shell."""
-        calls = list(_calls(document))
         for code_cell in document.other_cells():
-            installs = {line for line, _ in find_installs(code_cell)} if code_cell.magics or calls else set()
-            for line, last, shown in _commands(code_cell):
-                if not installs & set(range(line, last + 1)):
+            commands = list(_commands(code_cell))
+            installs = {line for line, _ in find_installs(code_cell)} if commands else set()
+            for line, last, shown in commands:
+                if installs.isdisjoint(range(line, last + 1)):
                     message = f"`{shown}` runs in a shell, whose failures stop nothing; write it in Python"
                     yield finding_at(self.code, self.severity, message, code_cell.cell, line=line)
-            for call in calls:
-                if call.code_cell is code_cell and call.node.lineno not in installs:
-                    message = (
-                        f"`{call.name}` runs in a shell, whose failures stop nothing; write it in Python"
-                    )
-                    yield finding_at(self.code, self.severity, message, code_cell.cell, node=call.node)
+        for call in _calls(document):
+            if not call.code_cell.is_parameters and not is_install(call.node):
+                message = f"`{call.name}` runs in a shell, whose failures stop nothing; write it in Python"
+                yield finding_at(self.code, self.severity, message, call.code_cell.cell, node=call.node)
 
 
 def _commands(code_cell: CodeCell) -> Iterator[tuple[int, int, str]]:

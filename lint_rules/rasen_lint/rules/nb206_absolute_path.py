@@ -20,6 +20,12 @@ _PERSONAL = re.compile(
 _DRIVE = re.compile(r"[A-Za-z]:(?:\\{1,2}|/)(?:[\w.$@~-][\w .$@~()-]+|[\w.]\\)(?:[\\/]|$)")
 _SHARE = re.compile(r"\\\\[A-Za-z0-9][A-Za-z0-9.-]+\\[\w$.-]{2,}(?:\\[^\\\n]+)*\.\w{2,5}")
 _REGULAR_EXPRESSION = re.compile(r"[*+?^|]|\\[dws](?:[\[\]{}()*+?|.$]|$)|\(\?|\[[^\]]*-[^\]]*\]")
+# What ends like a table or a model is a file, whatever its first folder is called.
+_DATA_FILE = re.compile(
+    r"/[\w.@+-]+(?:/[\w.@+ -]+)*/[\w.@+ -]+\."
+    r"(?:csv|db|feather|gz|h5|hdf5|joblib|npy|npz|orc|parquet|pickle|pkl|sqlite3?|tsv|xlsx?|zip)",
+    re.IGNORECASE,
+)
 # Where a file function is given such a text it is a path, whatever its first folder is called.
 _ROOTED = re.compile(r"/(?!/)[^\n]|[A-Za-z]:[\\/]|\\\\[A-Za-z0-9]|~(?:[\w.-]*/|$)")
 _SAME_EVERYWHERE = re.compile(r"/(?:dev|proc|sys)(?:/|$)")
@@ -154,7 +160,8 @@ class AbsolutePath:
     What it does:
         Finds texts that are paths into a person's or a machine's folders (`/home/…`, `/Users/…`, `/root`, `/mnt/…`,
         `/media/…`, `/Volumes/…`, Colab's and Kaggle's folders, `C:\…`, `~/…`) and any absolute path that a function
-        of files is given: `open`, `Path`, `os.path.join`, `pd.read_csv`, `to_parquet` and the like; and `Path.home()`.
+        of files is given (`open`, `Path`, `os.path.join`, `pd.read_csv`, `to_parquet` and the like) or that ends like a
+        table or a model (`.csv`, `.parquet`, `.pkl`, …); and `Path.home()`.
         URLs, `gs://…`, routes of the web, regular expressions, `/dev/null` and what a text is compared with are left
         alone; so is `/tmp`, unless a file is read there that nothing in the notebook has written.
 
@@ -255,13 +262,13 @@ def _is_path(text: str, place: ast.expr, code_cell: CodeCell, document: Document
         return False
     if _PERSONAL.match(text) or _DRIVE.match(text) or _SHARE.fullmatch(text):
         return True
-    if call is None or not _is_file_argument(call, place, above, name, attribute):
-        return False
     if _SAME_EVERYWHERE.match(text) or not _ROOTED.match(text):
         return False
+    opened = call is not None and _is_file_argument(call, place, above, name, attribute)
     if _TEMPORARY.match(text):
-        return _reads(call, name, attribute) and _count(text, document) == 1
-    return True
+        return opened and call is not None and _reads(call, name, attribute) and _is_once(text, document)
+    # What a method of something unknown is given may lie in a bucket: `fs.open("/flights/2013.csv")`.
+    return opened or ((call is None or bool(name)) and _DATA_FILE.fullmatch(text) is not None)
 
 
 def _above_keyword(above: ast.AST | None, code_cell: CodeCell) -> ast.AST | None:
@@ -292,10 +299,15 @@ def _reads(call: ast.Call, name: str, attribute: str) -> bool:
     )
 
 
-def _count(text: str, document: Document) -> int:
-    return sum(
-        node.value == text for code_cell in document.code_cells for node in code_cell.nodes.of(ast.Constant)
-    )
+def _is_once(text: str, document: Document) -> bool:
+    """Say whether a text stands in the notebook only once."""
+    times = 0
+    for code_cell in document.code_cells:
+        for node in code_cell.nodes.of(ast.Constant):
+            times += node.value == text
+            if times > 1:
+                return False
+    return True
 
 
 def _shorten(text: str) -> str:

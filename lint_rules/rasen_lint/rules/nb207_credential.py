@@ -17,6 +17,9 @@ from rasen_lint.parameter_problems import refused_nodes
 _CONNECTION = re.compile(
     r"(?i)(?:^|[;\s])(?P<name>password|pwd|accountkey)\s*=\s*(?P<secret>[^;'\"{}\s]{3,})\s*(?:;|$)"
 )
+# Functions of a name and a value, and of a user and a password.
+_BY_NAME = frozenset({"get", "getenv", "pop", "putenv", "setattr", "setdefault", "setenv"})
+_BY_USER = frozenset({"BasicAuth", "DigestAuth", "HTTPBasicAuth", "HTTPDigestAuth", "login"})
 
 
 class Credential:
@@ -25,7 +28,7 @@ class Credential:
     What it does:
         Finds a literal that is given to a name of a secret (`password`, `api_key`, `client_secret`, `auth_token` and
         such, as a variable, an argument, an attribute, a key), passwords in URLs and connection strings, and, in any
-        cell and any comment, private keys and the tokens of AWS, GitHub, Google, Slack and Rasen by their form.
+        cell and any comment, private keys and the tokens of well-known services by their form.
         References (`secret://env/NAME`), placeholders (`<token>`, `changeme`, `your-key`) and what a tokenizer calls
         a token are left alone.
 
@@ -74,7 +77,7 @@ def _in_code(code_cell: CodeCell) -> Iterator[tuple[ast.expr, str]]:
     """Yield the literals of a cell that are credentials, each once, with what they are."""
     # A parameter that is annotated `Secret` and holds no reference to one is NB112's.
     told: set[ast.AST] = set(refused_nodes(code_cell)) if code_cell.is_parameters else set()
-    for name, value in (*_assigned(code_cell.nodes), *_passed(code_cell.nodes)):
+    for name, value in (*_assigned(code_cell.nodes), *_passed(code_cell.nodes), *_in_pairs(code_cell.nodes)):
         literal = _literal(value)
         if literal is not None and value not in told and names_secret(name) and is_secret(name, literal):
             told.add(value)
@@ -124,6 +127,21 @@ def _passed(nodes: Nodes) -> Iterator[tuple[str, ast.expr]]:
         for argument, given in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
             if given is not None:
                 yield argument.arg, given
+
+
+def _in_pairs(nodes: Nodes) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what calls are given beside a name: `os.getenv("API_KEY", "…")`, `auth=("hanako", "…")`."""
+    for call in nodes.of(ast.Call):
+        match call.func, call.args:
+            case ast.Attribute(attr=function) | ast.Name(id=function), [ast.Constant(value=str(name)), value]:
+                if function in _BY_NAME:
+                    yield name, value
+                elif function in _BY_USER:
+                    yield "password", value
+    for keyword in nodes.of(ast.keyword):
+        match keyword:
+            case ast.keyword(arg="auth" | "basic_auth", value=ast.Tuple(elts=[ast.Constant(), value])):
+                yield "password", value
 
 
 def _targets(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
