@@ -44,6 +44,7 @@ _PLACEHOLDER = re.compile("|".join(f"(?:{each})" for each in _PLACEHOLDERS[1:]),
 _TEMPLATE = re.compile(_PLACEHOLDERS[0], re.IGNORECASE | re.DOTALL)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")  # the name of one in the environment
 _PLAIN_WORDS = re.compile(r"[A-Za-z]{1,12}(?:[-_.:][A-Za-z]{1,12})*")
+_COLUMN = re.compile(r"[a-z]+\d{0,2}(?:_(?:[a-z]+\d{0,2}|v?\d{1,2}))+")
 _URL = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,30}://(?P<user>[^\s:/@'\"<>]{0,80}):(?P<secret>[^\s/@'\"<>]{3,120})@(?:[\w\[{.%-]|$)",
     re.IGNORECASE,
@@ -78,6 +79,8 @@ def is_secret(name: str, value: str) -> bool:
         return False
     if _KEY_NAME.search(snake):
         return True
+    if _COLUMN.fullmatch(text):
+        return False
     mixed = any(each.isdigit() for each in text) and any(each.isalpha() for each in text)
     return (mixed or len(text) >= 20) and not re.search(r"[\\*?|^$()\[\]<>]", text)
 

@@ -10,14 +10,16 @@ from rasen_lint.document import CodeCell, Document, finding_at
 from rasen_lint.finding import Finding, Severity
 from rasen_lint.parameter_problems import refused_nodes
 
-# Folders of a person or a machine: such a text is a path wherever it stands.
+# Folders of a person or a machine: such a text is a path wherever it stands. (`/Users/somebody@…` is Databricks'.)
 _PERSONAL = re.compile(
-    r"""/(?:home|Users)/[\w.~@+-]+|/root(?=/)/[\w.~@+-]|/(?:mnt|media|Volumes)/[\w.@+-]+/|/dbfs/[\w.-]+
-        |/content/drive\b|/kaggle/(?:input|working)\b|~[\w.-]*/[\w.@+-]""",
+    r"""/(?:home|Users)/[\w.~+-]+(?:/|$)|/root(?=/)/[\w.~@+-]|/(?:mnt|media|Volumes)/[\w.@+-]+/|/dbfs/[\w.-]+
+        |/content/drive\b|/kaggle/(?:input|working)\b|~[\w.-]*/[\w.@+-]
+        # a drive with a folder in it, or with a file; `T:\theta` is a label
+        |[A-Zcde]:(?:\\{1,2}|/)[\w.$@~-][\w .$@~()-]+(?:[\\/]|\.\w{2,5}$)""",
     re.VERBOSE,
 )
-# A drive, and then a folder or a file of at least two characters: `T:\d` is a regular expression.
-_DRIVE = re.compile(r"[A-Za-z]:(?:\\{1,2}|/)(?:[\w.$@~-][\w .$@~()-]+|[\w.]\\)(?:[\\/]|$)")
+_PERSONAL_BEGINNING = re.compile(r"(?:/(?:home|Users|mnt|media|Volumes)|~)/")  # of `f"~/{name}"`
+_PROSE = re.compile(r"\s(?!.*(?:\.\w{1,7}|[\\/])$)")
 _SHARE = re.compile(r"\\\\[A-Za-z0-9][A-Za-z0-9.-]+\\[\w$.-]{2,}(?:\\[^\\\n]+)*\.\w{2,5}")
 _REGULAR_EXPRESSION = re.compile(r"[*+?^|]|\\[dws](?:[\[\]{}()*+?|.$]|$)|\(\?|\[[^\]]*-[^\]]*\]")
 # What ends like a table or a model is a file, whatever its first folder is called.
@@ -124,12 +126,16 @@ _PATH_KEYWORDS = frozenset(
         "path_or_buf",
     }
 )
+_WORDS_FOR_PEOPLE = frozenset(
+    {"description", "help", "label", "message", "text", "title", "xlabel", "ylabel"}
+)
 _HOME = ("pathlib.Path.home", "pathlib.PosixPath.home", "os.path.expanduser")
-# A text here is compared, cut, or a route of the web: no file is opened by it.
+# A text here is compared, cut, shown, or a route of the web: no file is opened by it.
 _NO_FILE = frozenset(
     {
         "add_api_route",
         "add_url_rule",
+        "annotate",
         "delete",
         "endswith",
         "get",
@@ -145,11 +151,19 @@ _NO_FILE = frozenset(
         "request",
         "route",
         "rsplit",
+        "set_title",
+        "set_xlabel",
+        "set_ylabel",
         "split",
         "startswith",
         "strip",
+        "suptitle",
+        "text",
+        "title",
         "urljoin",
         "websocket",
+        "xlabel",
+        "ylabel",
     }
 )
 
@@ -234,6 +248,12 @@ def _begins(node: ast.Constant, code_cell: CodeCell) -> ast.expr | None:
                 return None
             case ast.BinOp(op=ast.Add() | ast.Mod()):
                 return None
+            case ast.Subscript():
+                return None
+            case ast.Dict(keys=keys) if place in keys:
+                return None
+            case ast.keyword(arg=name) if name in _WORDS_FOR_PEOPLE:
+                return None
             case _:
                 return place
     return None
@@ -260,7 +280,9 @@ def _is_path(text: str, place: ast.expr, code_cell: CodeCell, document: Document
         return False  # found as a call
     if _REGULAR_EXPRESSION.search(text) and not name:
         return False
-    if _PERSONAL.match(text) or _DRIVE.match(text) or _SHARE.fullmatch(text):
+    if (_PERSONAL.match(text) and not _PROSE.search(text)) or _SHARE.fullmatch(text):
+        return True
+    if not isinstance(place, ast.Constant) and _PERSONAL_BEGINNING.fullmatch(text):
         return True
     if _SAME_EVERYWHERE.match(text) or not _ROOTED.match(text):
         return False
