@@ -15,6 +15,8 @@ from rasen_lint.rules.nb301_output_size import OutputSize
 from rasen_lint.rules.nb302_secret_in_output import SecretInOutput
 from rasen_lint.rules.nb303_mail_address_in_output import MailAddressInOutput
 from rasen_lint.rules.nb304_error_output import ErrorOutput
+from rasen_lint.rules.nb401_select_star import SelectStar
+from rasen_lint.rules.nb402_whole_table import WholeTable
 
 __all__ = ["RULES"]
 
@@ -31,4 +33,6 @@ RULES: dict[str, Rule] = {
     "NB302": SecretInOutput(),
     "NB303": MailAddressInOutput(),
     "NB304": ErrorOutput(),
+    "NB401": SelectStar(),
+    "NB402": WholeTable(),
 }
