@@ -15,6 +15,7 @@ from rasen_lint.rules.nb110_parameters_cell import ParametersCell
 from rasen_lint.rules.nb111_parameters_only import ParametersOnly
 from rasen_lint.rules.nb112_parameter_default import ParameterDefault
 from rasen_lint.rules.nb113_parameter_annotation import ParameterAnnotation
+from rasen_lint.rules.nb201_execution_order import ExecutionOrder
 from rasen_lint.rules.nb202_package_install import PackageInstall
 from rasen_lint.rules.nb203_shell_escape import ShellEscape
 from rasen_lint.rules.nb204_changed_state import ChangedState
@@ -27,6 +28,11 @@ from rasen_lint.rules.nb211_current_time import CurrentTime
 from rasen_lint.rules.nb212_never_defined import NeverDefined
 from rasen_lint.rules.nb213_never_used import NeverUsed
 from rasen_lint.rules.nb301_output_size import OutputSize
+from rasen_lint.rules.nb302_secret_in_output import SecretInOutput
+from rasen_lint.rules.nb303_mail_address_in_output import MailAddressInOutput
+from rasen_lint.rules.nb304_error_output import ErrorOutput
+from rasen_lint.rules.nb401_select_star import SelectStar
+from rasen_lint.rules.nb402_whole_table import WholeTable
 
 __all__ = ["RULES"]
 
@@ -43,6 +49,7 @@ RULES: dict[str, Rule] = {
     "NB111": ParametersOnly(),
     "NB112": ParameterDefault(),
     "NB113": ParameterAnnotation(),
+    "NB201": ExecutionOrder(),
     "NB202": PackageInstall(),
     "NB203": ShellEscape(),
     "NB204": ChangedState(),
@@ -55,4 +62,9 @@ RULES: dict[str, Rule] = {
     "NB212": NeverDefined(),
     "NB213": NeverUsed(),
     "NB301": OutputSize(),
+    "NB302": SecretInOutput(),
+    "NB303": MailAddressInOutput(),
+    "NB304": ErrorOutput(),
+    "NB401": SelectStar(),
+    "NB402": WholeTable(),
 }
