@@ -45,6 +45,11 @@ class CodeCell:
     tree: ast.Module
     problem: SyntaxProblem | None
 
+    @property
+    def is_parameters(self) -> bool:
+        """Whether the cell is tagged `parameters`."""
+        return PARAMETERS_TAG in self.cell.tags
+
     @cached_property
     def nodes(self) -> Nodes:
         """The nodes of the tree by their type, walked once for all rules."""
@@ -101,7 +106,11 @@ class Document:
 
     def calls_of(self, *names: str) -> Iterator[Call]:
         """Yield the calls of functions with these full names, name by name in the order of the cells."""
-        return (call for name in names for call in self.calls.get(name, ()))
+        for name in names:
+            yield from self.calls.get(name, ())
+            for module in self.names.star_modules:
+                if name.startswith(f"{module}."):
+                    yield from self.calls.get(name.removeprefix(f"{module}."), ())
 
     @cached_property
     def calls(self) -> Mapping[str, Sequence[Call]]:
@@ -116,7 +125,11 @@ class Document:
 
     def parameter_cells(self) -> Iterator[CodeCell]:
         """Yield the code cells that are tagged `parameters`: one in a notebook that runs."""
-        return (code for code in self.code_cells if PARAMETERS_TAG in code.cell.tags)
+        return (code for code in self.code_cells if code.is_parameters)
+
+    def other_cells(self) -> Iterator[CodeCell]:
+        """Yield the code cells that are not: what may only stand in these is NB111's to say of the others."""
+        return (code for code in self.code_cells if not code.is_parameters)
 
     def excerpt(self, finding: Finding, *, around: int = 1) -> list[tuple[int, str]]:
         """Return the numbered lines around a finding, none when it means no cell."""

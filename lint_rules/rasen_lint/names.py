@@ -41,7 +41,7 @@ class ImportedNames:
     def __init__(self, cells: Sequence[tuple[int, Nodes]]) -> None:
         # From which place on a name means what; `None` is whatever the notebook computed.
         self._meanings: dict[str, list[tuple[_Position, str | None]]] = {}
-        self._locals: dict[str, list[tuple[_Position, _Position]]] = {}
+        self._locals: dict[tuple[str, int], list[tuple[_Position, _Position]]] = {}
         self._stars: set[str] = set()
         for cell, nodes in cells:
             self._read_imports(cell, nodes)
@@ -78,7 +78,7 @@ class ImportedNames:
         meanings = self._meanings.get(name)
         if meanings is None:
             return None if name in self._computed else name
-        if any(first <= at <= last for first, last in self._locals.get(name, ())):
+        if any(first <= at <= last for first, last in self._locals.get((name, at[0]), ())):
             return None
         before = bisect_left(meanings, at, key=lambda meaning: meaning[0])
         # What stands above every binding is a function's body, called later.
@@ -110,7 +110,7 @@ class ImportedNames:
             if around is None:
                 self._meanings[name].append((_after(cell, node, nodes), None))
             else:
-                self._locals.setdefault(name, []).append((_start(cell, around), _end(cell, around)))
+                self._locals.setdefault((name, cell), []).append((_start(cell, around), _end(cell, around)))
 
 
 def _bindings(nodes: Nodes) -> Iterator[tuple[str, ast.AST]]:

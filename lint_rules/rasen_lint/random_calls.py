@@ -147,9 +147,9 @@ RANDOM_STATE: dict[str, Callable[[Options], bool]] = {
 }
 """What takes `random_state` and else draws from NumPy's shared generator, with the options that make it draw."""
 
-_PASS_ON = "AdaBoostClassifier AdaBoostRegressor BaggingClassifier BaggingRegressor"
+_ENSEMBLES = "AdaBoostClassifier AdaBoostRegressor BaggingClassifier BaggingRegressor"
 SEEDS_ITS_PARTS = frozenset(
-    {*(f"sklearn.ensemble.{name}" for name in _PASS_ON.split()), "sklearn.linear_model.RANSACRegressor"}
+    {*(f"sklearn.ensemble.{name}" for name in _ENSEMBLES.split()), "sklearn.linear_model.RANSACRegressor"}
 )
 """Estimators that give the one within them a random state of their own."""
 

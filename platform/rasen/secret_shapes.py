@@ -58,6 +58,11 @@ SHAPES = (
     _shape("Slack token", "xox", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
     _shape("Rasen key", "rasen_", r"\brasen_[0-9a-f]{12}\.[A-Za-z0-9_-]{20,}"),
     _shape("Google key", "AIza", r"\bAIza[A-Za-z0-9_-]{35}"),
+    _shape("GitLab token", "glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
+    _shape("Hugging Face token", "hf_", r"\bhf_[A-Za-z0-9]{30,}\b"),
+    _shape("OpenAI key", "sk-", r"\bsk-(?:(?:proj|svcacct|admin)-)?[A-Za-z0-9]{20,}[A-Za-z0-9_-]*"),
+    _shape("Anthropic key", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{40,}"),
+    _shape("Stripe key", "_live_", r"\b[rs]k_live_[A-Za-z0-9]{16,}"),
     Shape(
         name="token",
         needle="uthorization",

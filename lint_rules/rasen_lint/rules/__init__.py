@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from rasen_lint.rule import Rule
+from rasen_lint.rules.nb101_notebook_name import NotebookName
+from rasen_lint.rules.nb102_title import Title
+from rasen_lint.rules.nb103_kernel import Kernel
+from rasen_lint.rules.nb104_empty_cell import EmptyCell
+from rasen_lint.rules.nb105_cell_length import CellLength
+from rasen_lint.rules.nb106_import_place import ImportPlace
+from rasen_lint.rules.nb107_many_prints import ManyPrints
+from rasen_lint.rules.nb108_experiment_headings import ExperimentHeadings
 from rasen_lint.rules.nb110_parameters_cell import ParametersCell
+from rasen_lint.rules.nb111_parameters_only import ParametersOnly
+from rasen_lint.rules.nb112_parameter_default import ParameterDefault
 from rasen_lint.rules.nb113_parameter_annotation import ParameterAnnotation
 from rasen_lint.rules.nb201_execution_order import ExecutionOrder
 from rasen_lint.rules.nb202_package_install import PackageInstall
+from rasen_lint.rules.nb203_shell_escape import ShellEscape
+from rasen_lint.rules.nb204_changed_state import ChangedState
 from rasen_lint.rules.nb205_cell_parses import CellParses
+from rasen_lint.rules.nb206_absolute_path import AbsolutePath
+from rasen_lint.rules.nb207_credential import Credential
 from rasen_lint.rules.nb208_used_before_cell import UsedBeforeCell
 from rasen_lint.rules.nb209_randomness import Randomness
+from rasen_lint.rules.nb210_asks_a_person import AsksAPerson
+from rasen_lint.rules.nb211_current_time import CurrentTime
 from rasen_lint.rules.nb212_never_defined import NeverDefined
 from rasen_lint.rules.nb213_never_used import NeverUsed
 from rasen_lint.rules.nb301_output_size import OutputSize
@@ -30,13 +46,29 @@ from rasen_lint.rules.nb508_several_machines import SeveralMachines
 __all__ = ["RULES"]
 
 RULES: dict[str, Rule] = {
+    "NB101": NotebookName(),
+    "NB102": Title(),
+    "NB103": Kernel(),
+    "NB104": EmptyCell(),
+    "NB105": CellLength(),
+    "NB106": ImportPlace(),
+    "NB107": ManyPrints(),
+    "NB108": ExperimentHeadings(),
     "NB110": ParametersCell(),
+    "NB111": ParametersOnly(),
+    "NB112": ParameterDefault(),
     "NB113": ParameterAnnotation(),
     "NB201": ExecutionOrder(),
     "NB202": PackageInstall(),
+    "NB203": ShellEscape(),
+    "NB204": ChangedState(),
     "NB205": CellParses(),
+    "NB206": AbsolutePath(),
+    "NB207": Credential(),
     "NB208": UsedBeforeCell(),
     "NB209": Randomness(),
+    "NB210": AsksAPerson(),
+    "NB211": CurrentTime(),
     "NB212": NeverDefined(),
     "NB213": NeverUsed(),
     "NB301": OutputSize(),
