@@ -170,4 +170,4 @@ def test_rules_are_chosen_by_code_or_its_beginning() -> None:
 def test_rule_is_found_whatever_its_case() -> None:
     assert find_rule(RULES, "nb110").code == "NB110"
     with pytest.raises(InvalidInput, match="known: 'NB101', 'NB102'"):
-        find_rule(RULES, "E501")
+        find_rule(RULES, "unheard")

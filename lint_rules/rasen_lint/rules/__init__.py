@@ -23,6 +23,7 @@ from rasen_lint.rules.nb205_cell_parses import CellParses
 from rasen_lint.rules.nb206_absolute_path import AbsolutePath
 from rasen_lint.rules.nb207_credential import Credential
 from rasen_lint.rules.nb208_used_before_cell import UsedBeforeCell
+from rasen_lint.rules.nb209_randomness import Randomness
 from rasen_lint.rules.nb210_asks_a_person import AsksAPerson
 from rasen_lint.rules.nb211_current_time import CurrentTime
 from rasen_lint.rules.nb212_never_defined import NeverDefined
@@ -33,6 +34,14 @@ from rasen_lint.rules.nb303_mail_address_in_output import MailAddressInOutput
 from rasen_lint.rules.nb304_error_output import ErrorOutput
 from rasen_lint.rules.nb401_select_star import SelectStar
 from rasen_lint.rules.nb402_whole_table import WholeTable
+from rasen_lint.rules.nb501_no_metric import NoMetric
+from rasen_lint.rules.nb502_no_model import NoModel
+from rasen_lint.rules.nb503_gate_metric import GateMetric
+from rasen_lint.rules.nb504_no_example import NoExample
+from rasen_lint.rules.nb505_example_differs import ExampleDiffers
+from rasen_lint.rules.nb506_not_in_image import NotInImage
+from rasen_lint.rules.nb507_file_outside import FileOutside
+from rasen_lint.rules.nb508_several_machines import SeveralMachines
 
 __all__ = ["RULES"]
 
@@ -57,6 +66,7 @@ RULES: dict[str, Rule] = {
     "NB206": AbsolutePath(),
     "NB207": Credential(),
     "NB208": UsedBeforeCell(),
+    "NB209": Randomness(),
     "NB210": AsksAPerson(),
     "NB211": CurrentTime(),
     "NB212": NeverDefined(),
@@ -67,4 +77,12 @@ RULES: dict[str, Rule] = {
     "NB304": ErrorOutput(),
     "NB401": SelectStar(),
     "NB402": WholeTable(),
+    "NB501": NoMetric(),
+    "NB502": NoModel(),
+    "NB503": GateMetric(),
+    "NB504": NoExample(),
+    "NB505": ExampleDiffers(),
+    "NB506": NotInImage(),
+    "NB507": FileOutside(),
+    "NB508": SeveralMachines(),
 }
