@@ -24,6 +24,8 @@ _ASSIGNMENT = re.compile(
 )
 # IPython runs `pip install x` without a `%` as well (automagic); no Python statement looks like it.
 _AUTOMAGIC = re.compile(r"\s*(?P<name>pip3?|conda|mamba|micromamba|uv)\s+(?P<rest>[a-z]+\b.*)", re.DOTALL)
+# No magic is without one of these; most cells have none of them and need not be read character by character.
+_SUSPECT = re.compile(r"[%!?]|^[^\S\n]*(?:[,;/]|(?:pip3?|conda|mamba|micromamba|uv)\s)", re.MULTILINE)
 _OPENING, _CLOSING = "([{", ")]}"
 
 
@@ -61,6 +63,8 @@ def mask_magics(source: str, *, first_line: int = 1) -> MaskedCell:
         source: A code cell.
         first_line: Number of the cell's first line, for bodies of cell magics.
     """
+    if _SUSPECT.search(source) is None:
+        return MaskedCell(python=_dedent(source), magics=())
     lines = _dedent(source).splitlines(keepends=True)
     start = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
     opening = _CELL_MAGIC.match(lines[start]) if start < len(lines) else None
