@@ -168,14 +168,14 @@ class _Reader:
     def _codes(self, section: Mapping[str, Any], key: str) -> tuple[str, ...]:  # Any: from the file
         codes = self._texts(section, key)
         for code in codes:
-            self._check_code(code)
+            self._check_code(code, key)
         return codes
 
-    def _check_code(self, code: str) -> None:
+    def _check_code(self, code: str, key: str) -> None:
         try:
             self._known_code(code)
         except InvalidInput as error:
-            raise InvalidInput(f"{self._place(code)}: {error}") from None
+            raise InvalidInput(f"{self._place(code or key)}: {error}") from None
 
     def _texts(self, section: Mapping[str, Any], key: str) -> tuple[str, ...]:  # Any: from the file
         values = section.get(key, [])
@@ -187,7 +187,7 @@ class _Reader:
         if not isinstance(section, dict):
             raise self._wrong("severity", f'is {section!r}; write a table such as {{NB105 = "error"}}')
         for code, word in section.items():
-            self._check_code(code)
+            self._check_code(code, "severity")
             if word not in list(Severity):
                 raise self._wrong(code, f"has the severity {word!r}; it must be 'error' or 'warning'")
         return {code: Severity(word) for code, word in section.items()}

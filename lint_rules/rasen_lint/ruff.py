@@ -145,10 +145,16 @@ def ruff_findings(
 ) -> list[Finding]:
     """Return ruff's findings about one notebook as ours are."""
     chosen = frozenset(select)
-    found = []
+    found: list[Finding] = []
+    told = False
     for each in answer.found.get(_key(path), ()):
         code = each.get("code") or each.get("name") or _SYNTAX
         if _left_out(code, chosen):
+            continue
+        if code == _SYNTAX:
+            if not told and not any(code_cell.problem for code_cell in document.code_cells):
+                found.append(_unreadable(each, document))  # else NB205 says it
+            told = True
             continue
         finding = _finding(code, each, document)
         if finding is not None:
@@ -196,14 +202,7 @@ def _finding(code: str, each: Mapping[str, Any], document: Document) -> Finding 
     cell = cells[number - 1]
     lines = cell.source.split("\n")
     start, end = each["location"], each["end_location"]
-    if code == _SYNTAX:
-        if any(code_cell.problem for code_cell in document.code_cells):
-            return None  # NB205 says it
-        message = (
-            f"ruff cannot read this cell ({each['message']}), so its rules have not looked at the notebook"
-        )
-    else:
-        message = each["message"]
+    message = each["message"]
     fix = _fix(each, cell.source, cell.index)
     if code in _ABOUT_NOQA and _OUR_CODE.search(lines[min(start["row"], len(lines)) - 1]):
         # ruff takes our codes for mistakes, and its fix would take the whole comment away.
@@ -222,6 +221,20 @@ def _finding(code: str, each: Mapping[str, Any], document: Document) -> Finding 
         end_column=end["column"] if end["row"] <= len(lines) else len(lines[-1]) + 1,
         fix=fix,
         url=each.get("url"),
+    )
+
+
+def _unreadable(each: Mapping[str, Any], document: Document) -> Finding:  # Any: JSON of ruff
+    """Say that ruff was no help, with the cell if it names one: it is stricter about notebooks than Jupyter is."""
+    number = each.get("cell") or 0
+    cell = document.notebook.cells[number - 1] if 1 <= number <= len(document.notebook.cells) else None
+    return Finding(
+        code=_SYNTAX,
+        severity=Severity.WARNING,
+        message=f"ruff cannot read this notebook, so its rules have not looked at it: {each['message']}",
+        cell=None if cell is None else cell.index,
+        cell_id=None if cell is None else cell.id,
+        line=None if cell is None else min(each["location"]["row"], cell.source.count("\n") + 1),
     )
 
 

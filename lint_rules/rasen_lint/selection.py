@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rasen.errors import InvalidInput
-from rasen.suggestion import suggest
+from rasen.suggestion import nearest, suggest
 from rasen_lint.configuration import Configuration
 from rasen_lint.finding import Finding, Severity
 from rasen_lint.ruff_rules import ruff_codes
@@ -114,9 +114,9 @@ def check_code(rules: Mapping[str, Rule], code: str) -> None:
         return
     if fits and (known is None or any(each.startswith(upper) for each in known)):
         return
-    raise InvalidInput(
-        f"there is no rule {code!r}, neither here nor in ruff; {suggest(code, (*rules, *(known or ())))}"
-    )
+    near = nearest(code, (*rules, *(known or ())))
+    hint = f"did you mean {near!r}?" if near is not None else suggest(code, rules)
+    raise InvalidInput(f"there is no rule {code!r}, neither here nor in ruff; {hint}")
 
 
 def _upper(codes: Iterable[str]) -> tuple[str, ...]:
