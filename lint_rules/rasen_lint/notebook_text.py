@@ -73,11 +73,14 @@ class NotebookText:
 
     def _string_with(self, strings: list[Span], line: int) -> int:
         """Return which string of a source holds its `line`; each holds one, save in hand-made notebooks."""
-        passed = 0
+        passed = 0  # line breaks before the string
         for index, span in enumerate(strings):
-            passed += json.loads(self.text[span.start : span.end]).count("\n")
-            if passed >= line:
+            part = json.loads(self.text[span.start : span.end])
+            reached = passed + part.count("\n")
+            # Its last line begins in the next string if it ends with a line break.
+            if line <= passed + 1 or line <= (reached if part.endswith("\n") else reached + 1):
                 return index
+            passed = reached
         return max(0, len(strings) - 1)
 
     @cached_property
