@@ -23,6 +23,7 @@ from rasen_lint.suppression import suppress
 
 _READERS = frozenset({"read_sql", "query"})
 _PARAMETER = re.compile(r"(?<![@\w])@([A-Za-z_]\w*)")
+_REQUEST = re.compile(r"^[A-Z]+ \S+: ")
 _TIMEOUT_SECONDS = 30.0
 _AT_ONCE = 8
 _TIB = 2**40
@@ -247,7 +248,8 @@ def _ask(
             job_retry=None,
         )
     except GoogleAPICallError as error:
-        return None, str(error.message)
+        # The message begins with the request and ends with the job, which nobody can look up.
+        return None, _REQUEST.sub("", str(error.message)).partition("\n")[0]
     except OSError as error:  # requests' own errors among them: no network
         return None, f"BigQuery cannot be reached: {type(error).__name__}"
     return job.total_bytes_processed or 0, None
