@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from rasen.errors import InvalidInput
 from rasen_lint import RULES, Checked, Finding, Severity

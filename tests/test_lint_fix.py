@@ -1,7 +1,7 @@
 """`--fix`: what changes in the file, that nothing else does, and what happens when a fix is wrong."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def test_fix_that_cannot_be_made_fails(fix: Fix) -> None:
         apply_fixes(notebook_bytes("x = 1"), [fix])
 
 
-STYLES = {
+STYLES: dict[str, Callable[[Any], str]] = {
     "jupyter": lambda content: json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     "no newline at the end": lambda content: json.dumps(content, indent=1, ensure_ascii=False),
     "four spaces, escapes": lambda content: json.dumps(content, indent=4),

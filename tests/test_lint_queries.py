@@ -114,7 +114,7 @@ def dry_runs(sizes: dict[str, int]) -> Iterator[tuple[bigquery.Client, list[dict
     try:
         yield client, asked
     finally:
-        client.close()
+        client.close()  # type: ignore[no-untyped-call] # it ships no types
         server.shutdown()
         server.server_close()
         thread.join()
