@@ -38,8 +38,11 @@ def test_findings_name_the_cell_that_they_are_in_whatever_lies_between(tmp_path:
 
 
 def test_line_that_fails_whenever_it_runs_is_an_error(tmp_path: Path) -> None:
-    checked = lint("'%d %d' % (1,)", path=tmp_path / "n.ipynb", select=("F507",))
-    assert [(each.code, each.severity) for each in checked.findings] == [("F507", "error")]
+    checked = lint("'{} {}'.format(1)", "'text' % 1", path=tmp_path / "n.ipynb", select=("F507", "F524"))
+    assert [(each.code, each.severity) for each in checked.findings] == [
+        ("F524", "error"),
+        ("F507", "warning"),
+    ]
 
 
 def test_what_our_rules_judge_better_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:

@@ -36,10 +36,11 @@ NOT_FOR_NOTEBOOKS: Mapping[str, str] = {
 }
 """Beginnings of ruff's codes that are left out, with the reason."""
 
-CRASHES = frozenset(
-    {"F501", "F502", "F503", "F505", "F506", "F507", "F509", "F521", "F524", "F525", "F633", "F823"}
-)
-"""Codes of ruff that are errors, because the line fails whenever it runs; everything else of ruff is a warning."""
+CRASHES = frozenset({"F501", "F502", "F503", "F505", "F506", "F509", "F521", "F524", "F525", "F633", "F823"})
+"""Codes of ruff that are errors, because the line fails whenever it runs; everything else of ruff is a warning.
+
+F507 is not among them: `"text" % numpy.int64(3)` gives the text, because numpy's numbers look like mappings.
+"""
 
 DEFAULT_SELECT = ("B006", "B023", "E4", "E7", "E9", "F", "PLE", "W6")
 """What ruff is asked for where a project has no ruff configuration: what breaks or misleads, no matter of taste."""
