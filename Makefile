@@ -10,6 +10,8 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RASEN := $(VENV)/bin/rasen
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
+PROXY := .cache/hub-proxy
+PROXY_STAMP := $(PROXY)/.installed
 LAB := platform/labextension
 LAB_SOURCES := $(shell git ls-files --cached --others --exclude-standard $(LAB) 2> /dev/null)
 LAB_STAMP := $(VENV)/.labextension
@@ -56,7 +58,12 @@ labextension: $(WHEEL) ## Make the wheel of the JupyterLab extension, in dist/; 
 
 .PHONY: lab
 lab: $(STAMP) $(LAB_STAMP) ## Open JupyterLab with the extension, beside a running `make up`; needs npm
-	@exec $(VENV)/bin/jupyter lab
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/helm/jupyterhub/singleuser" exec $(VENV)/bin/jupyter lab
+
+.PHONY: hub
+hub: $(STAMP) $(LAB_STAMP) $(PROXY_STAMP) ## Run JupyterHub with the extension, and the platform beside it; needs npm
+	@PATH="$(CURDIR)/$(PROXY)/node_modules/.bin:$(CURDIR)/$(VENV)/bin:$$PATH" \
+		exec $(VENV)/bin/jupyterhub --config helm/jupyterhub/one_machine.py
 
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
@@ -109,6 +116,11 @@ $(WHEEL): $(STAMP) $(LAB_SOURCES)
 
 $(LAB_STAMP): $(WHEEL)
 	@$(PIP) install --quiet --no-deps --force-reinstall $(WHEEL)
+	@touch $@
+
+$(PROXY_STAMP): helm/jupyterhub/proxy/package-lock.json
+	@mkdir -p $(PROXY) && cp helm/jupyterhub/proxy/package.json helm/jupyterhub/proxy/package-lock.json $(PROXY)/
+	@cd $(PROXY) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 # A file rule, so that a second `make` has nothing to do. PIP_USER: a pip.conf that says `user = true` would

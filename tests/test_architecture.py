@@ -289,7 +289,7 @@ def test_importing_any_module_does_nothing(tmp_path: Path) -> None:
     # papermill loads its engines, ours among them, while it is being imported itself: it has to come first.
     code = f"""
 import importlib, os, sys, threading, papermill
-sys.path.append({str(PACKAGES["rasen_labextension"].parent)!r})  # a wheel of its own, which needs Node to be built
+sys.path.insert(0, {str(PACKAGES["rasen_labextension"].parent)!r})  # a wheel of its own, which needs Node to be built
 before = dict(os.environ)
 for name in {[name for name in names if not name.endswith("__main__")]!r}:
     importlib.import_module(name)
