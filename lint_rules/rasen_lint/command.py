@@ -198,6 +198,7 @@ def _from_standard_input(linting: Linting, name: Path, *, form: Form, fix: bool,
 
 def _mend(paths: Sequence[Path], linting: Linting, *, diff: bool) -> Linted:
     from rasen_lint.mending import mend_files
+    from rasen_lint.report import count
 
     linted = linting.check_files(paths, progress=_progress())
     if diff:
@@ -208,7 +209,7 @@ def _mend(paths: Sequence[Path], linting: Linting, *, diff: bool) -> Linted:
         unreadable = [checked for checked in linted.results if checked.problem is not None]
         for checked in unreadable:
             typer.echo(f"error: {checked.problem}", err=True)
-        typer.echo(f"{len(changes)} of {len(paths)} notebooks would change", err=True)
+        typer.echo(f"{len(changes)} of {count(len(paths), 'notebook')} would change", err=True)
         raise typer.Exit(2 if unreadable else 1 if changes else 0)
     made, kept = 0, []
     results = []
@@ -220,9 +221,8 @@ def _mend(paths: Sequence[Path], linting: Linting, *, diff: bool) -> Linted:
             typer.echo(f"mended: {change.checked.path}, {title}", err=True)
     if kept:
         where = ", ".join(sorted({str(path.parent) for path in kept}))
-        typer.echo(
-            f"{made} fixes in {len(kept)} notebooks; as they were: *-before-fix.ipynb in {where}", err=True
-        )
+        told = f"{count(made, 'fix', 'fixes')} in {count(len(kept), 'notebook')}"
+        typer.echo(f"{told}; as they were: *-before-fix.ipynb in {where}", err=True)
     return type(linted)(results=tuple(results), notices=linted.notices, incomplete=linted.incomplete)
 
 

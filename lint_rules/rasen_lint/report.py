@@ -29,8 +29,13 @@ def to_text(results: Sequence[Checked], *, most: int | None = None) -> str:
     lines = [line for checked in shown for line in _notebook_lines(checked)]
     hidden = sum(len(checked.findings) for checked in results) - sum(len(each.findings) for each in shown)
     if hidden:
-        lines.append(f"{_count(hidden, 'finding')} not shown (--max-findings {most})")
+        lines.append(f"{count(hidden, 'finding')} not shown (--max-findings {most})")
     return _printable("\n".join([*lines, _summary(results)]) + "\n")
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 error`, `2 errors`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def to_statistics(results: Sequence[Checked]) -> str:
@@ -56,9 +61,7 @@ def to_prices(prices: Sequence[Price]) -> str:
         return ""
     known = sum(price.size_bytes or 0 for price in prices)
     dollars = sum(price.dollars or 0 for price in prices)
-    total = (
-        f"{_count(len(prices), 'query', 'queries')}: {show_size(known)}, {show_dollars(dollars)} each time"
-    )
+    total = f"{count(len(prices), 'query', 'queries')}: {show_size(known)}, {show_dollars(dollars)} each time"
     return "".join([*lines, f"{total}\n\n"])
 
 
@@ -139,13 +142,13 @@ def _summary(results: Sequence[Checked]) -> str:
     findings = [finding for checked in results for finding in checked.findings]
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     unreadable = sum(checked.problem is not None for checked in results)
-    parts = [_count(errors, "error"), _count(len(findings) - errors, "warning")]
+    parts = [count(errors, "error"), count(len(findings) - errors, "warning")]
     if unreadable:
-        parts.append(_count(unreadable, "unreadable file"))
+        parts.append(count(unreadable, "unreadable file"))
     fixable = sum(finding.fix is not None for finding in findings)
     mend = f"; {fixable} of them can be mended with --fix" if fixable else ""
     explain = f" (`rasen lint --explain {findings[0].code}` says why and what to do)" if findings else ""
-    return f"{', '.join(parts)} in {_count(len(results), 'notebook')}{mend}{explain}"
+    return f"{', '.join(parts)} in {count(len(results), 'notebook')}{mend}{explain}"
 
 
 def _printable(text: str) -> str:
@@ -157,10 +160,6 @@ def _price(price: Price) -> str:
     if price.size_bytes is None or price.dollars is None:
         return f"unknown: {price.problem}"
     return f"{show_size(price.size_bytes)}, {show_dollars(price.dollars)}"
-
-
-def _count(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _shorten(line: str) -> str:
