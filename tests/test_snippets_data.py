@@ -184,7 +184,13 @@ def test_declare_parameters() -> None:
     snippet = shipped()["declare_parameters"]
     assert snippet.cell_tags == ("parameters",)
     declared = read_parameters(render(snippet))
-    assert [each.name for each in declared] == ["train_from", "test_from", "test_until", "seed"]
+    assert [each.name for each in declared] == [
+        "train_from",
+        "validation_from",
+        "test_from",
+        "test_until",
+        "seed",
+    ]
     with pytest.raises(InvalidInput, match="placeholder 'seed' = 'seven' must be a number"):
         execute("declare_parameters", {}, seed="seven")
 

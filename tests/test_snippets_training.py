@@ -16,7 +16,7 @@ from rasen.errors import InvalidInput, PublishError
 from rasen.store import DirectoryStore
 from stand.kernel import Kernel
 from stand.live_models import RUN, LivePlatform
-from stand.snippets import enter_step, execute, hours, metrics, predicted, split
+from stand.snippets import enter_step, execute, figures, hours, metrics, predicted, put_table, split
 
 EARLY, LATE = {"validation_from": "2013-01-01"}, {"validation_from": "2014-01-01"}
 
@@ -151,6 +151,43 @@ def test_tune_by_hand(step: Kernel) -> None:
         execute("tune_by_hand", split() | {"model": Ridge(), "inputs": ["hour"]}, setting="maxdepth")
     with pytest.raises(ValueError, match="is empty"):
         execute("tune_by_hand", split() | {"model": model} | LATE)
+
+
+def test_predict_held_out(step: Kernel) -> None:
+    names = execute("predict_held_out", split() | {"model": Model(exact)})
+    assert names["held_out"]["predicted"].tolist() == exact(split()["held_out"]).tolist()
+    assert [(record["name"], record["rows"]) for record in step.records("table")] == [("predictions", 180)]
+    missing = Model(lambda rows: np.where(rows["wind"].isna(), np.nan, 1.0))
+    with pytest.raises(ValueError, match=r"180 rows got 180 predictions, 1\d\d of them finite"):
+        execute("predict_held_out", split() | {"model": missing})
+
+
+def test_snippets_fit_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_table(tmp_path / "warehouse", "hours", hours())
+    step = enter_step(tmp_path, monkeypatch, warehouse=tmp_path / "warehouse")
+    days = {"first_day": "2013-08-01", "validation_day": "2013-08-24", "test_day": "2013-08-31"}
+    names = execute("declare_parameters", {}, **days, end_day="2013-09-10")
+    with figures():
+        for name, values in {
+            "set_seeds": {},
+            "read_and_check_table": {"table": "hours", "value": "departures"},
+            "inspect_table": {},
+            "add_local_time": {"zone": "UTC"},
+            "split_by_time": {},
+            "build_baseline_profile": {},
+            "train_xgboost_early_stopping": {},
+            "predict_held_out": {},
+            "log_metrics_by_slice": {},
+            "log_business_metric": {},
+            "list_worst_rows": {},
+            "plot_residuals": {},
+            "publish_model": {},
+        }.items():
+            execute(name, names, **values)
+            names["inputs"] = ["origin", "hour", "weekday"]
+    assert len(step.records("model")) == 1
+    assert metrics(step)["rmse"] < metrics(step)["profile_rmse"] * 1.2  # it was not told of the wind
+    assert {"rmse origin=JFK", "cost", "trees"} <= set(metrics(step))
 
 
 def test_log_metrics_by_slice(step: Kernel) -> None:
