@@ -184,7 +184,10 @@ def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
     Raises:
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
-    return _resolve(release, [(Layer.REQUEST, start.parameters)], at=scheduled_instant(start))
+    layers: list[tuple[str, Mapping[str, object]]] = [(Layer.REQUEST, start.parameters)]
+    if start.sample and release.spec.sample is not None:
+        layers.insert(0, (Layer.SAMPLE, release.spec.sample.parameters))
+    return _resolve(release, layers, at=scheduled_instant(start))
 
 
 def _resolve(
