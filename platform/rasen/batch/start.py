@@ -106,8 +106,11 @@ def start_run(
     deploy: bool,
     image: str,
     resumed: Resumed | None = None,
+    sample: bool = False,
 ) -> Started:
     """Record that a run of `release` begins; parameters are checked before anything is written.
+
+    `sample` says that it is an interface test: on what the pipeline declares under `sample`.
 
     Raises:
         ParameterError: A parameter is unknown to every step, or its value is not of its type.
@@ -124,6 +127,7 @@ def start_run(
         parameters=dict(parameters),
         deploy=deploy,
         image=image,
+        sample=sample,
         scheduled_at=resumed.scheduled_at if resumed else None,
         resumes=resumed.run if resumed and not resumed.qualifies else None,
         qualifies=resumed.run if resumed and resumed.qualifies else None,

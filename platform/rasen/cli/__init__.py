@@ -38,6 +38,7 @@ from rasen.cli import (
     runs,
     show,
     tables,
+    test,
     trust,
     up,
 )
@@ -57,7 +58,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
         *(trust, keys, alerts, retention, tables, up, demo),
