@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except RasenError as error:
         if given.json_lines:
-            told = {"event": "error", "error": type(error).__name__, "message": str(error)}
+            told = {"event": "problem", "error": type(error).__name__, "message": str(error)}
             sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return error.exit_code

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, assert_never
 
 from rasen.errors import StepFailed
 
@@ -126,9 +126,10 @@ class TestBegan:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckBegan:
-    """A check that takes a while has begun."""
+    """A check that takes a while has begun; `step` is the step that it is about, if it is about one."""
 
     name: str
+    step: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,22 +167,19 @@ def ignore(_event: TestEvent) -> None:
     """Take no notice of what happens."""
 
 
-_EVENT_NAMES: dict[type[TestEvent], str] = {
-    TestBegan: "test_began",
-    CheckBegan: "check_began",
-    StepProgress: "progress",
-    CheckEnded: "check_ended",
-    TestEnded: "report",
-}
-
-
 def event_to_json(event: TestEvent) -> dict[str, Any]:  # Any: JSON
-    """Return an event as one JSON object, with its name under `event`."""
-    name = {"event": _EVENT_NAMES[type(event)]}
+    """Return an event as one JSON object, its kind under `event`; what it is about stands under `check` and `step`."""
     match event:
+        case TestBegan():
+            return {"event": "test_started", **asdict(event)}
+        case CheckBegan():
+            return {"event": "check_started", "check": event.name, "step": event.step}
+        case StepProgress():
+            return {"event": "progress", "check": f"step {event.step}", **asdict(event)}
         case CheckEnded():
-            return name | asdict(event.check)
+            told = asdict(event.check)
+            return {"event": "check_ended", "check": told.pop("name"), **told}
         case TestEnded():
-            return name | event.report.to_json()
+            return {"event": "report", **event.report.to_json()}
         case _:
-            return name | asdict(event)
+            assert_never(event)

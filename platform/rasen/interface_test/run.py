@@ -289,7 +289,8 @@ class _Test:
 
     def _run(self, home: TestHome, folder: Path, plan: Plan, release: Release, start: Start) -> None:
         def began(step: str) -> None:
-            self._observe(CheckBegan(name=QUALIFICATION if step == QUALIFY_STEP else f"step {step}"))
+            name = QUALIFICATION if step == QUALIFY_STEP else f"step {step}"
+            self._observe(CheckBegan(name=name, step=self._planned[name].step))
 
         def ended(step: str, result: StepResult) -> None:
             good = result.verdict is Verdict.SUCCEEDED
