@@ -10,8 +10,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 
 from rasen.notebook import Notebook
@@ -185,12 +186,18 @@ _READERS: dict[str, Callable[[ast.Call, Calls], None]] = {
 }
 
 
+@cache
+def _owners() -> Mapping[str, list[str]]:
+    """Return the distributions by the modules that they brought; to look at all of them takes a quarter of a second."""
+    return metadata.packages_distributions()
+
+
 def _built_on_rasen(imported: set[str]) -> bool:
     """Return whether one of the modules comes from a distribution that requires Rasen, and may call it."""
     foreign = imported - sys.stdlib_module_names - {"rasen"}
     if not foreign:
         return False
-    owners = metadata.packages_distributions()
+    owners = _owners()
     for name in {owner for module in foreign for owner in owners.get(module, ())} - {"rasen"}:
         required = metadata.requires(name) or ()
         if any(re.match(r"rasen\b", requirement) for requirement in required):

@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect a pipeline, if that is asked for."""
-    if file_path.name == _FILE and parent.config.getoption(_OPTION):
+    if file_path.name == _FILE and parent.config.getoption(_OPTION, default=False):
         collected: PipelineFile = PipelineFile.from_parent(parent, path=file_path)
         return collected
     return None
@@ -53,7 +53,10 @@ def pytest_xdist_make_scheduler(
     config: pytest.Config, log: Any
 ) -> Any:  # Any: types of xdist, which may be absent
     """Give all checks of a pipeline to one worker: another one would have to make the whole test again."""
-    if not config.getoption(_OPTION) or config.getoption("dist", "no") not in {"load", "worksteal"}:
+    if not config.getoption(_OPTION, default=False) or config.getoption("dist", "no") not in {
+        "load",
+        "worksteal",
+    }:
         return None
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped] # it ships no types
 
