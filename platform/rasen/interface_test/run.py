@@ -293,6 +293,8 @@ class _Test:
             self._observe(CheckBegan(name=name, step=self._planned[name].step))
 
         def ended(step: str, result: StepResult) -> None:
+            if result.verdict is Verdict.CANCELLED:
+                return  # the test is being stopped, and says so of all that is left
             good = result.verdict is Verdict.SUCCEEDED
             output = None if good else keep_output(home, start, step, result)
             if step != QUALIFY_STEP:
@@ -304,7 +306,7 @@ class _Test:
         )
         self._stopped = ran.stopped
         for step in release.spec.steps:
-            if step not in ran.results:
+            if step not in ran.results and not ran.stopped:
                 self._end(f"step {step}", judge_unstarted(ran, release, step))
         if ran.stopped:
             return

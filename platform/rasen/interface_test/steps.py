@@ -194,8 +194,6 @@ def _excerpt(notebook: Path, cell: int, traceback: str) -> list[str]:
 
 def judge_unstarted(ran: Ran, release: Release, step: str) -> Found:
     """Return why a step has no result: one that it needs did not succeed, or its process was lost."""
-    if ran.stopped:
-        return skipped("the test was stopped")
     if step in ran.unstarted:
         needs = [need for need in release.spec.steps[step].needs if not _succeeded(ran, need)]
         return skipped(f"it needs step {', '.join(map(repr, needs))}, which did not succeed")
