@@ -58,6 +58,7 @@ LINES = (
         "parameter_types",
         "scheduled_time",
         "secret_reference",
+        "secret_shapes",
         "secret_values",
         "snippets",
         "strict_yaml",
