@@ -39,6 +39,7 @@ from rasen.cli import (
     show,
     snippets,
     tables,
+    test,
     trust,
     up,
 )
@@ -58,7 +59,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
         *(trust, keys, alerts, retention, tables, snippets, up, demo),
