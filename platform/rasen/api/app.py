@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from rasen.api.access import Door, TokenAccess
+from rasen.api.access import TOKEN_SECONDS, Door, TokenAccess
 from rasen.api.bodies import ErrorAnswer, Health
 from rasen.api.desk import Desk
 from rasen.api.docs import add_docs
@@ -50,8 +50,8 @@ def create_app(settings: Settings, store: Store, *, hub: HubAccess | None = None
     """
     if settings.api_access == "hub" and hub is None:
         hub = HubAccess()
-    remembered = {"remembered_seconds": float(REMEMBERED_SECONDS)} if hub is not None else {}
-    door = Door(hub or TokenAccess(settings, store), **remembered)
+    access = hub or TokenAccess(settings, store)
+    door = Door(access, remembered_seconds=REMEMBERED_SECONDS if hub is not None else TOKEN_SECONDS)
     desk = Desk(settings=settings, store=store, door=door)
 
     @asynccontextmanager
