@@ -117,7 +117,7 @@ class _Seen:
                 pass
 
     def _take_state(self, data: Json) -> None:
-        if data["state"] in ("running", "cancelling") and data["needs"] and not self._began:
+        if data["needs"] and not self._began:
             self._began = True
             needs = {step: tuple(needed) for step, needed in data["needs"].items()}
             self._show(RunBegan(pipeline=data["pipeline"], run=data["run"], needs=needs))
