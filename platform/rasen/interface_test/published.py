@@ -6,7 +6,7 @@ everything that a notebook's environment holds, is tried again in a process of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rasen.deploy import ledger
