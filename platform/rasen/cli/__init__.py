@@ -37,6 +37,7 @@ from rasen.cli import (
     run,
     runs,
     show,
+    snippets,
     tables,
     test,
     trust,
@@ -61,7 +62,7 @@ def build_app() -> typer.Typer:
         *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, alerts, retention, tables, up, demo),
+        *(trust, keys, alerts, retention, tables, snippets, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
