@@ -9,7 +9,7 @@ from typing import Any  # of playwright, whose types are not there when mypy run
 
 import pytest
 
-from rasen.review import render_comparison, render_page
+from rasen.review.page import render_comparison, render_page
 from rasen.review.reviewing import review_change
 from stand.browser import Faults, open_page, running_browser
 from stand.hostile_notebooks import ELSEWHERE, document, hostile_notebook

@@ -53,7 +53,9 @@ def compare(
 ) -> None:
     """Show what differs between two runs of a pipeline: parameters, metrics, data, libraries, code, how they went."""
     from rasen.batch.comparison import compare_runs
+    from rasen.batch.light_validation import import_validation
 
+    import_validation()
     found = compare_runs(load_settings(), left, right)
     if as_json:
         print_json(found)

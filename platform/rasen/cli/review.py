@@ -53,11 +53,13 @@ def review(
 
     Compared is HEAD with the last commit that it has in common with BASE, as on a pull request.
     """
+    from rasen.batch.light_validation import import_validation
     from rasen.review.page import render_page
     from rasen.review.report import review_json
     from rasen.review.reviewing import review_change
     from rasen.review.summary import render_summary
 
+    import_validation()
     found = review_change(
         Path.cwd(), base, head, paths=paths or (), linter=_linter(), settings=load_settings()
     )

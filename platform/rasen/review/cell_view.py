@@ -117,8 +117,8 @@ def _folded(cells: Sequence[CellChange], room: Room) -> str:
             rows.append(f'<p class="line">{side.cell.index} · {escape(title_of(source))}</p>')
         else:
             rows.append(
-                f'<p class="line">{side.cell.index}</p>'
-                + show_source(source, language_of_cell(side.cell.type, source))
+                # Without colours: of all that a page shows this is most and is looked at least.
+                f'<p class="line">{side.cell.index}</p>' + show_source(source, "")
             )
     if len(cells) > _MOST_FOLDED:
         rows.append(f'<p class="cut">and {len(cells) - _MOST_FOLDED:,} more</p>')
