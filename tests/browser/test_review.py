@@ -121,6 +121,9 @@ def test_a_reviewer_finds_the_way_by_keyboard(browser: Any, review: Path, scheme
         page.keyboard.press("o")
         assert page.locator("details.outputs:not([open])").count() == 0
         page.keyboard.press("o")
+        page.evaluate("for (const one of document.querySelectorAll('[loading]')) one.loading = 'eager'")
+        page.wait_for_function("[...document.images].every((one) => one.complete)")
+        page.wait_for_timeout(200)  # for the frames, of which a page without scripts in them hears nothing
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.locator("h2", has_text="train.ipynb").scroll_into_view_if_needed()
         page.screenshot(path=SCREENSHOTS / f"review-{scheme}.png")

@@ -93,11 +93,13 @@ def _write(path: Path, text: str, *, append: bool = False) -> None:
 
 
 def _print(found: Review, out: Path) -> None:
+    from rasen.review.report import count_cells
+
     answer = console()
     for file in found.files:
         cells = ""
         if file.notebook is not None:
-            cells = ", ".join(f"{count} {state.value}" for state, count in file.notebook.counts.items())
+            cells = count_cells(file.notebook)
             if problem := file.notebook.new_problem or file.notebook.old_problem:
                 cells = f"[red]{escape(clean_text(problem))}[/red]"
         answer.print(
