@@ -10,6 +10,12 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 RASEN := $(VENV)/bin/rasen
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input
+PROXY := .cache/hub-proxy
+PROXY_STAMP := $(PROXY)/.installed
+LAB := platform/labextension
+LAB_SOURCES := $(shell git ls-files --cached --others --exclude-standard $(LAB) 2> /dev/null)
+LAB_STAMP := $(VENV)/.labextension
+WHEEL := dist/rasen_labextension-0.1.0-py3-none-any.whl
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header
 
@@ -46,6 +52,18 @@ test-clients: $(STAMP) ## Call a running service with the real clients of every 
 .PHONY: test-browser
 test-browser: $(STAMP) ## Try the console and /docs in a real Chromium; needs the package chromium
 	@$(VENV)/bin/python -m pytest -m browser
+
+.PHONY: labextension
+labextension: $(WHEEL) ## Make the wheel of the JupyterLab extension, in dist/; needs npm
+
+.PHONY: lab
+lab: $(STAMP) $(LAB_STAMP) ## Open JupyterLab with the extension, beside a running `make up`; needs npm
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/helm/jupyterhub/singleuser" exec $(VENV)/bin/jupyter lab
+
+.PHONY: hub
+hub: $(STAMP) $(LAB_STAMP) $(PROXY_STAMP) ## Run JupyterHub with the extension, and the platform beside it; needs npm
+	@PATH="$(CURDIR)/$(PROXY)/node_modules/.bin:$(CURDIR)/$(VENV)/bin:$$PATH" \
+		exec $(VENV)/bin/jupyterhub --config helm/jupyterhub/one_machine.py
 
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
@@ -89,6 +107,21 @@ install: $(STAMP) ## Make .venv from the lock; every other target does so when i
 clean: ## Remove .venv and every cache; the platform's own data in .rasen stay
 	@rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(WHEEL): $(STAMP) $(LAB_SOURCES)
+	@mkdir -p dist && rm -f dist/rasen_labextension-*.whl
+	@cd $(LAB) && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" ../../$(PIP) wheel --quiet --no-deps --no-build-isolation \
+		--wheel-dir ../../dist .
+	@touch $@
+
+$(LAB_STAMP): $(WHEEL)
+	@$(PIP) install --quiet --no-deps --force-reinstall $(WHEEL)
+	@touch $@
+
+$(PROXY_STAMP): helm/jupyterhub/proxy/package-lock.json
+	@mkdir -p $(PROXY) && cp helm/jupyterhub/proxy/package.json helm/jupyterhub/proxy/package-lock.json $(PROXY)/
+	@cd $(PROXY) && npm ci --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 # A file rule, so that a second `make` has nothing to do. PIP_USER: a pip.conf that says `user = true` would
 # break every virtual environment; indexes, proxies and certificates of the user's pip.conf stay in force.

@@ -79,12 +79,11 @@ def read_head(checkout: Checkout) -> Commit:
     Raises:
         PipelineError: There is no commit yet, or the clone is shallow, so that its commits cannot be counted.
     """
-    head = run_git(checkout.top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    if head.returncode != 0:
+    sha = head_commit(checkout)
+    if sha is None:
         raise PipelineError(
             f"the repository {str(checkout.top)!r} has no commit yet; commit the pipeline first"
         )
-    sha = head.stdout.decode().strip()
     if _git(checkout.top, "rev-parse", "--is-shallow-repository").strip() == b"true":
         raise PipelineError(
             f"the repository {str(checkout.top)!r} is a shallow clone, so its commits cannot be counted; run "
@@ -102,6 +101,12 @@ def read_head(checkout: Checkout) -> Commit:
         committed_at=datetime.fromtimestamp(int(seconds), tz=UTC),
         message=message.strip()[:_MESSAGE_MAX_CHARACTERS],
     )
+
+
+def head_commit(checkout: Checkout) -> str | None:
+    """Return the commit that is checked out, `None` when there is none yet."""
+    head = run_git(checkout.top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    return head.stdout.decode().strip() if head.returncode == 0 else None
 
 
 def list_dirty(checkout: Checkout) -> list[str]:

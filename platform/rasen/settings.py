@@ -90,7 +90,10 @@ def child_environment(**changes: str) -> dict[str, str]:
     Everything of ours is removed (`RASEN_*`), and so is what would let a notebook act as the platform, the
     credentials of the cloud's client libraries among them, and what is declared a secret; `changes` is added last.
     """
-    withheld = ("RASEN_", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET", "AWS_SESSION")
+    withheld = (
+        *("RASEN_", "JUPYTERHUB_", "CONFIGPROXY_"),
+        *("GOOGLE_APPLICATION_CREDENTIALS", "AWS_SECRET", "AWS_SESSION"),
+    )
     secrets = secret_names(os.environ)
     kept = {
         name: value

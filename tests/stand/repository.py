@@ -10,6 +10,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "rasen": ROOT / "platform" / "rasen",
+    "rasen_labextension": ROOT / "platform" / "labextension" / "rasen_labextension",
     "rasen_lint": ROOT / "lint_rules" / "rasen_lint",
     "rasen_serving": ROOT / "serving" / "rasen_serving",
 }
