@@ -18,7 +18,7 @@ from rasen.errors import PipelineError, PlatformFailed
 from rasen.settings import child_environment
 
 # A git hook sets these for its own repository; with them `-C folder` would read another one.
-_REPOSITORY_VARIABLES = {
+REPOSITORY_VARIABLES = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_DIR",
@@ -247,7 +247,7 @@ def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Com
     A repository may configure a program that watches its files, which git would start: that is switched off.
     """
     inherited = {
-        name: value for name, value in child_environment().items() if name not in _REPOSITORY_VARIABLES
+        name: value for name, value in child_environment().items() if name not in REPOSITORY_VARIABLES
     }
     return subprocess.run(
         [
