@@ -36,6 +36,7 @@ LINES = (
     (
         "pipeline",
         "pipeline_alerts",
+        "pipeline_contract",
         "pipeline_deploy",
         "pipeline_gate_keys",
         "pipeline_gates",
@@ -58,6 +59,7 @@ LINES = (
         "parameter_types",
         "scheduled_time",
         "secret_reference",
+        "secret_shapes",
         "secret_values",
         "snippets",
         "strict_yaml",
@@ -277,9 +279,11 @@ def loaded_modules(code: str, tmp_path: Path) -> set[str]:
         ("import rasen_serving.supervisor", HEAVY | {"fastapi", "nbformat"}),
         ("import rasen.notify.notifier", HEAVY | {"cloudpickle", "fastapi", "httpx", "nbformat"}),
         ("import rasen.deploy.decide", HEAVY | {"cloudpickle", "fastapi", "nbformat"}),
+        ("import rasen.api.app, rasen.local.up", HEAVY | {"IPython", "jupyterhub", "tornado", "typer"}),
+        ("import rasen.api.client", HEAVY | {"IPython", "fastapi", "pydantic"}),
         ("import rasen_lint", HEAVY | {"IPython", "nbformat", "pydantic"}),
     ],
-    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "rasen_lint"],
+    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "api", "client", "rasen_lint"],
 )
 def test_import_is_light(code: str, absent: set[str], tmp_path: Path) -> None:
     assert loaded_modules(code, tmp_path) & absent == set()

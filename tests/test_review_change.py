@@ -307,7 +307,7 @@ def test_the_command_writes_a_page(branches: Path, tmp_path: Path, monkeypatch: 
     page = out.read_text()
     assert page.startswith("<!doctype html>")
     assert "Deeper trees &lt;script&gt;" in page
-    assert summary.read_text().startswith("before\n### Notebooks: 4 differ")
+    assert summary.read_text().startswith("before\n### 4 notebooks differ")
 
 
 def test_the_command_answers_programs(

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from rasen.linter import LintFinding
-from rasen.review import render_comparison, render_page
 from rasen.review.cell_view import Room, show_cells, show_output
 from rasen.review.cleaning import clean_output, frame, render_markdown
 from rasen.review.comparing import compare_contents
 from rasen.review.content import read_content
 from rasen.review.markup import colour_text, escape
 from rasen.review.outputs import Output
+from rasen.review.page import render_comparison, render_page
 from rasen.review.report import FileReview, Findings, Review, Revision
 from rasen.review.summary import render_summary
 from stand.hostile_notebooks import (

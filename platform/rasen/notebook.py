@@ -102,16 +102,15 @@ def parse_notebook(data: bytes, *, name: str) -> Notebook:
     Raises:
         NotebookError: It is not JSON (with the line), not of nbformat 4, or its cells are malformed (with the cell).
     """
-    return notebook_of(read_document(data, name=name), name=name)
+    return build_notebook(parse_document(data, name=name), name=name)
 
 
-def read_document(data: bytes, *, name: str) -> dict[str, Any]:  # Any: JSON of nbformat
-    """Return the JSON of a notebook of nbformat 4, for who needs its outputs too; its cells are a list of anything.
+def build_notebook(document: Any, *, name: str) -> Notebook:  # Any: whatever the JSON held
+    """Make a notebook of parsed JSON; `name` stands for it in messages.
 
     Raises:
-        NotebookError: As `parse_notebook` says.
+        NotebookError: It is not of nbformat 4, or its cells are malformed (with the cell).
     """
-    document = _parse_json(data, name)
     if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
         raise NotebookError(f"{name}: this is JSON but no notebook: it has no `nbformat`")
     version = document["nbformat"]
@@ -127,18 +126,9 @@ def read_document(data: bytes, *, name: str) -> dict[str, Any]:  # Any: JSON of 
     cells = document.get("cells")
     if not isinstance(cells, list):
         raise NotebookError(f"{name}: `cells` is {type(cells).__name__}, it must be a list")
-    return document
-
-
-def notebook_of(document: dict[str, Any], *, name: str) -> Notebook:  # Any: JSON of nbformat
-    """Return the notebook that `read_document` has read, without its outputs.
-
-    Raises:
-        NotebookError: A cell is malformed.
-    """
     return Notebook(
         name=name,
-        cells=tuple(_parse_cell(cell, index, name) for index, cell in enumerate(document["cells"])),
+        cells=tuple(_parse_cell(cell, index, name) for index, cell in enumerate(cells)),
         language=_language(document.get("metadata")),
     )
 
@@ -161,9 +151,12 @@ def check_runnable(notebook: Notebook) -> None:
     notebook.parameters_cell  # noqa: B018 - asked for its refusal
 
 
-def _parse_json(
-    data: bytes, name: str
-) -> Any:  # Any: whatever the file holds; the caller looks at each piece
+def parse_document(data: bytes, *, name: str) -> Any:  # Any: whatever the file holds
+    """Parse the JSON of a notebook, whose pieces are still to be looked at; `name` stands for it in messages.
+
+    Raises:
+        NotebookError: It is not JSON, with the line.
+    """
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -26,7 +26,9 @@ from rasen.tracking.access_keys import KEY_PREFIX
 from rasen.tracking.api_tokens import is_token, read_api_token, read_token
 from rasen.tracking.signature import load_trust
 
-_REMEMBERED_SECONDS = 2.0
+TOKEN_SECONDS = 2.0
+"""For how long a token of this platform is believed without looking again: so long a revocation takes."""
+
 _REMEMBERED_MOST = 1_000
 _FAILURES_MOST = 30
 _FAILURES_SECONDS = 60.0
@@ -106,7 +108,7 @@ class Door:
         self,
         access: Access,
         *,
-        remembered_seconds: float = _REMEMBERED_SECONDS,
+        remembered_seconds: float = TOKEN_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._access = access

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from rasen.api.access import Door, TokenAccess
+from rasen.api.access import TOKEN_SECONDS, Door, TokenAccess
 from rasen.api.bodies import ErrorAnswer, Health
 from rasen.api.desk import Desk
 from rasen.api.docs import add_docs
@@ -25,7 +24,6 @@ from rasen.api.refusals import (
     MethodRefused,
     body_of,
     headers_of,
-    is_fault,
     status_of,
 )
 from rasen.api.run_routes import add_run_routes
@@ -33,16 +31,14 @@ from rasen.errors import NotFound, RasenError, RequestRefused
 from rasen.settings import Settings
 from rasen.store import Store
 
-logger = logging.getLogger(__name__)
-
 _DESCRIPTION = """What JupyterLab, CI and `rasen --server` ask: runs of registered pipelines and of working copies,
 their progress as events, releases, deployments.
 
 Send a token as `Authorization: Bearer …`. Runs happen in the platform, never in the process that asks for them."""
 
 
-def create_app(settings: Settings, store: Store, *, hub: HubAccess | None = None) -> FastAPI:
-    """Return the app.
+def create_app(settings: Settings, store: Store, *, hub: HubAccess | None = None) -> Edge:
+    """Return the app, with the edge around all of it.
 
     Args:
         settings: Where everything lies; `api_access` says who may ask.
@@ -54,8 +50,8 @@ def create_app(settings: Settings, store: Store, *, hub: HubAccess | None = None
     """
     if settings.api_access == "hub" and hub is None:
         hub = HubAccess()
-    remembered = {"remembered_seconds": float(REMEMBERED_SECONDS)} if hub is not None else {}
-    door = Door(hub or TokenAccess(settings, store), **remembered)
+    access = hub or TokenAccess(settings, store)
+    door = Door(access, remembered_seconds=REMEMBERED_SECONDS if hub is not None else TOKEN_SECONDS)
     desk = Desk(settings=settings, store=store, door=door)
 
     @asynccontextmanager
@@ -90,8 +86,7 @@ def create_app(settings: Settings, store: Store, *, hub: HubAccess | None = None
     add_docs(app, hub)
     _describe_security(app)
     _answer_errors(app)
-    app.add_middleware(Edge, door=door, hub=hub, max_body_bytes=settings.api_max_body_bytes)
-    return app
+    return Edge(app, door=door, hub=hub, max_body_bytes=settings.api_max_body_bytes)
 
 
 def _describe_security(app: FastAPI) -> None:
@@ -114,8 +109,6 @@ def _answer_errors(app: FastAPI) -> None:
     """Give the errors of all routes the one shape."""
 
     def respond(error: Exception) -> Response:
-        if is_fault(error):
-            logger.error("a request failed", exc_info=error)
         return json_response(body_of(error), status=status_of(error), headers=headers_of(error))
 
     async def of_http(request: Request, error: Exception) -> Response:

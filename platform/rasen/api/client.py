@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,9 @@ class ControlClient:
         self._client = httpx.Client(
             base_url=f"{self.url}/v1/", headers=headers, timeout=seconds, transport=transport
         )
+        weakref.finalize(
+            self, self._client.close
+        )  # whoever needs no `with` leaves no connection open, either
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,8 @@ from rasen.api.refusals import BodyTooLarge, MalformedBody, Unauthenticated, bod
 from rasen.errors import RasenError
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from fastapi import FastAPI
+    from starlette.types import Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,14 @@ class Edge:
     """The outermost layer of the app.
 
     Args:
-        app: What lies behind it.
+        app: What lies behind it; kept, because it has the routes and their description.
         door: Lets requests in.
         hub: JupyterHub, where its users are let in.
         max_body_bytes: Largest body that is read.
     """
 
-    def __init__(self, app: ASGIApp, *, door: Door, hub: HubAccess | None, max_body_bytes: int) -> None:
-        self._app = app
+    def __init__(self, app: FastAPI, *, door: Door, hub: HubAccess | None, max_body_bytes: int) -> None:
+        self.app = app
         self._door = door
         self._hub = hub
         self._prefix = hub.prefix.rstrip("/") if hub is not None else ""
@@ -64,7 +65,7 @@ class Edge:
             await send({"type": "websocket.close", "code": 1008})
             return
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         path = scope["path"]
         if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):
@@ -95,7 +96,12 @@ class Edge:
             except RasenError as error:
                 await self._refuse(scope, path, error)(scope, receive, send_with_headers)
                 return
-            await self._app(scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
+        except Exception:
+            logger.exception("%s %s failed", scope["method"], _plain(path))
+            if not status:
+                failed = RuntimeError()
+                await json_response(body_of(failed), status=500)(scope, receive, send_with_headers)
         finally:
             who = known.name if known is not None else "-"
             took = (time.perf_counter() - began) * 1000

@@ -101,15 +101,12 @@ def status_of(error: Exception) -> int:
     return _kind_of(error).status
 
 
-def is_fault(error: Exception) -> bool:
-    """Return whether the fault is ours: its reason is told to the log, not to the caller."""
-    return _kind_of(error).status == 500
-
-
 def body_of(error: Exception) -> dict[str, Any]:  # Any: JSON
     """Return the JSON body of an error."""
     fields = error.fields if isinstance(error, RequestRefused) else ()
-    message = "the control API failed; its log has the reason" if is_fault(error) else str(error)
+    message = (
+        "the control API failed; its log has the reason" if _kind_of(error).status == 500 else str(error)
+    )
     listed = [{"path": list(path), "problem": problem} for path, problem in fields]
     return {"error": {"code": _kind_of(error).code, "message": message, "fields": listed}}
 

@@ -86,17 +86,20 @@ class RunWatch:
     def _started(self, start: Start, finished: Finished | None) -> Iterator[Happening]:
         if finished is not None and self._state.get("needs"):
             return
-        if self._looks % _ATTENDED_LOOKS == 0:
+        if finished is None and self._looks % _ATTENDED_LOOKS == 0:
             self._attended = is_attended(self.settings, self.store, self.pipeline, self.run)
         self._looks += 1
         cancelling = is_cancel_requested(self.store, self.pipeline, self.run)
         state = "cancelling" if cancelling else "running"
+        if finished is not None:
+            state = finished.verdict.value
         if not self._state.get("needs"):
             release = trusted_release(self.settings, self.store, start)
             self._needs = (
                 {} if release is None else {name: list(one.needs) for name, one in release.spec.steps.items()}
             )
-        yield from self._say_state(state, place=None, attended=self._attended)
+        attended = self._attended if finished is None else None
+        yield from self._say_state(state, place=None, attended=attended)
 
     def _say_state(self, state: str, *, place: int | None, attended: bool | None) -> Iterator[Happening]:
         now = {

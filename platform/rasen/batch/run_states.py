@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rasen.batch.cancellation import is_attended, is_cancel_requested
@@ -90,18 +91,23 @@ def locate_run(
     Raises:
         NotFound: There is none, or more than one.
     """
+    with suppress(NotFound):
+        return _of_index(settings, beginning)
+    runs = open_runs(store, settled=set() if settled is None else settled)
+    waiting = find_platform_run(runs, beginning)
+    if waiting is not None and waiting.place is not None:
+        return RunPlace(pipeline=waiting.pipeline, run=waiting.run, waiting=waiting)
     try:
-        row = open_index(settings).find_run(beginning)
-    except NotFound as unknown:
-        waiting = find_platform_run(
-            open_runs(store, settled=set() if settled is None else settled), beginning
-        )
-        if waiting is not None and waiting.place is not None:
-            return RunPlace(pipeline=waiting.pipeline, run=waiting.run, waiting=waiting)
+        return _of_index(settings, beginning)  # it may have begun, and ended, between the two looks
+    except NotFound:
         refused = _refused(store, beginning.rpartition("/")[2])
         if refused is None:
-            raise unknown from None
+            raise
         return RunPlace(pipeline=refused.pipeline, run=refused.run, refused=refused)
+
+
+def _of_index(settings: Settings, beginning: str) -> RunPlace:
+    row = open_index(settings).find_run(beginning)
     return RunPlace(pipeline=row.pipeline, run=row.run)
 
 

@@ -122,11 +122,13 @@ def start_run(
     deploy: bool,
     image: str,
     resumed: Resumed | None = None,
+    sample: bool = False,
     request: Request | None = None,
 ) -> Started:
     """Record that a run of `release` begins; parameters are checked before anything is written.
 
-    `request` is one that the platform answers: who filed it, and what working copy it is of, goes into the record.
+    `sample` says that it is an interface test: on what the pipeline declares under `sample`. `request` is one that the
+    platform answers: who filed it, and what working copy it is of, goes into the record.
 
     Raises:
         ParameterError: A parameter is unknown to every step, or its value is not of its type.
@@ -143,6 +145,7 @@ def start_run(
         parameters=dict(parameters),
         deploy=deploy,
         image=image,
+        sample=sample,
         scheduled_at=resumed.scheduled_at if resumed else None,
         resumes=resumed.run if resumed and not resumed.qualifies else None,
         qualifies=resumed.run if resumed and resumed.qualifies else None,
@@ -206,7 +209,10 @@ def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
     Raises:
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
-    return resolve_release(release, [(Layer.REQUEST, start.parameters)], at=scheduled_instant(start))
+    layers: list[tuple[str, Mapping[str, object]]] = [(Layer.REQUEST, start.parameters)]
+    if start.sample and release.spec.sample is not None:
+        layers.insert(0, (Layer.SAMPLE, release.spec.sample.parameters))
+    return resolve_release(release, layers, at=scheduled_instant(start))
 
 
 def resolve_release(

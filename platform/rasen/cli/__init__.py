@@ -42,6 +42,7 @@ from rasen.cli import (
     show,
     snippets,
     tables,
+    test,
     tokens,
     trust,
     up,
@@ -62,7 +63,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(export, review),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),

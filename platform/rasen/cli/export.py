@@ -41,8 +41,10 @@ def export(
 
     Exit code 1 if a twin could not be written, or with --check if one is missing, stale or orphaned.
     """
+    from rasen.batch.light_validation import import_validation
     from rasen.review.twins import export_notebooks
 
+    import_validation()
     if stdout:
         _print_script(paths, alone=not (out or check or as_json))
         return

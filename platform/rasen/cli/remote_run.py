@@ -59,7 +59,10 @@ def run_remotely(
         ordered = client.order_run(pipeline, release=release_id, **wish)
     out = console()
     if not as_json:
-        out.print(f"[bold]{escape(ordered['pipeline'])}[/bold]  {ordered['run']}  {escape(_what(ordered))}")
+        out.print(
+            f"[bold]{escape(ordered['pipeline'])}[/bold]  {ordered['run']}  {escape(_what(ordered))}",
+            soft_wrap=True,
+        )
     last: dict[str, str] = {"id": ""}
     while True:
         try:
@@ -71,7 +74,8 @@ def run_remotely(
 
 
 def _what(ordered: Json) -> str:
-    changed = f", {len(ordered['changed'])} files changed since" if ordered["changed"] else ""
+    count = len(ordered["changed"])
+    changed = f", {count} file{'s' if count != 1 else ''} changed since" if count else ""
     base = f", made from commit {ordered['base_commit'][:12]}{changed}" if ordered["base_commit"] else ""
     place = f", waits at place {ordered['place']}" if ordered["place"] else ""
     return f"release {ordered['release']}{base}{place}"
@@ -113,7 +117,7 @@ class _Seen:
                 pass
 
     def _take_state(self, data: Json) -> None:
-        if data["state"] in ("running", "cancelling") and data["needs"] and not self._began:
+        if data["needs"] and not self._began:
             self._began = True
             needs = {step: tuple(needed) for step, needed in data["needs"].items()}
             self._show(RunBegan(pipeline=data["pipeline"], run=data["run"], needs=needs))

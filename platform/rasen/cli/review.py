@@ -53,11 +53,13 @@ def review(
 
     Compared is HEAD with the last commit that it has in common with BASE, as on a pull request.
     """
+    from rasen.batch.light_validation import import_validation
     from rasen.review.page import render_page
     from rasen.review.report import review_json
     from rasen.review.reviewing import review_change
     from rasen.review.summary import render_summary
 
+    import_validation()
     found = review_change(
         Path.cwd(), base, head, paths=paths or (), linter=_linter(), settings=load_settings()
     )
@@ -91,11 +93,13 @@ def _write(path: Path, text: str, *, append: bool = False) -> None:
 
 
 def _print(found: Review, out: Path) -> None:
+    from rasen.review.report import count_cells
+
     answer = console()
     for file in found.files:
         cells = ""
         if file.notebook is not None:
-            cells = ", ".join(f"{count} {state.value}" for state, count in file.notebook.counts.items())
+            cells = count_cells(file.notebook)
             if problem := file.notebook.new_problem or file.notebook.old_problem:
                 cells = f"[red]{escape(clean_text(problem))}[/red]"
         answer.print(

@@ -17,6 +17,7 @@ from rasen.review.sources import language_of_cell, show_difference, show_source
 
 _MOST_TEXT = 20_000
 _MOST_MARKUP = 200_000
+_MOST_MARKDOWN = 50_000
 _MOST_PICTURE = 3_000_000
 _MOST_PIXELS = 50_000_000
 _MOST_FOLDED = 300
@@ -117,8 +118,8 @@ def _folded(cells: Sequence[CellChange], room: Room) -> str:
             rows.append(f'<p class="line">{side.cell.index} · {escape(title_of(source))}</p>')
         else:
             rows.append(
-                f'<p class="line">{side.cell.index}</p>'
-                + show_source(source, language_of_cell(side.cell.type, source))
+                # Without colours: of all that a page shows this is most and is looked at least.
+                f'<p class="line">{side.cell.index}</p>' + show_source(source, "")
             )
     if len(cells) > _MOST_FOLDED:
         rows.append(f'<p class="cut">and {len(cells) - _MOST_FOLDED:,} more</p>')
@@ -204,7 +205,7 @@ def _source(change: CellChange) -> str:
 def _text(side: Side) -> str:
     if side.cell.type != "markdown":
         return ""
-    if len(side.cell.source) > _MOST_MARKUP:
+    if len(side.cell.source) > _MOST_MARKDOWN:
         return _cut(side.cell.source)
     return f'<div class="text">{render_markdown(side.cell.source, side.attachments)}</div>'
 
@@ -267,7 +268,7 @@ def show_output(output: Output) -> str:
                 cut = f"… of {len(output.text):,} characters of HTML the first {_MOST_MARKUP:,} are shown"
                 return frame(output.text[:_MOST_MARKUP]) + _note(cut)
             return frame(output.text)
-        case "markdown" if len(output.text) <= _MOST_MARKUP:
+        case "markdown" if len(output.text) <= _MOST_MARKDOWN:
             return f'<div class="text">{render_markdown(output.text)}</div>'
         case "note":
             return _note(output.text)

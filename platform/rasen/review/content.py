@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rasen.errors import NotebookError
-from rasen.notebook import Cell, Notebook, notebook_of, read_document
+from rasen.notebook import Cell, Notebook, build_notebook, parse_document
 from rasen.review.images import decode_image
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -40,8 +40,8 @@ def read_content(data: bytes, *, name: str) -> Content:
             problem=f"{name}: a pointer of Git LFS; the notebook itself is not here, `git lfs pull` brings it"
         )
     try:
-        document = read_document(data, name=name)
-        notebook = notebook_of(document, name=name)
+        document = parse_document(data, name=name)
+        notebook = build_notebook(document, name=name)
     except NotebookError as error:
         return Content(problem=str(error))
     raw = document["cells"]

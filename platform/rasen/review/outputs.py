@@ -19,7 +19,7 @@ from rasen.review.images import RASTER_TYPES, decode_image, same_image
 
 Kind = Literal["stdout", "stderr", "text", "error", "image", "svg", "html", "markdown", "note"]
 # Longer ones are compared as they stand: cleaning them would take longer than it is worth.
-_MOST_CLEANED = 1_000_000
+_MOST_CLEANED = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)

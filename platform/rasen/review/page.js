@@ -37,5 +37,6 @@
   });
   addEventListener("beforeprint", () => {
     for (const one of document.querySelectorAll("details.file, details.outputs")) one.open = true;
+    for (const one of document.querySelectorAll("[loading]")) one.loading = "eager";
   });
 })();

@@ -115,6 +115,14 @@ def review_json(review: Review) -> dict[str, Any]:  # Any: JSON
     }
 
 
+def count_cells(notebook: NotebookChange) -> str:
+    """Say how many cells have become what: `2 changed, 1 with other outputs`."""
+    return ", ".join(
+        f"{count} {'with other outputs' if state is CellState.OUTPUTS else state.value}"
+        for state, count in notebook.counts.items()
+    )
+
+
 def title_of(source: str) -> str:
     """Return the first line of a source that says something, for lists of cells."""
     line = next((line.strip() for line in source.split("\n") if line.strip()), "(empty)")

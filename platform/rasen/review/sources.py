@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from rasen.errors import PlatformFailed
 from rasen.review.lines import Row, Span, compare_lines
@@ -138,14 +140,8 @@ def _colour(source: str, language: str) -> list[list[Token]]:
     plain: list[list[Token]] = [[("", line)] if line else [] for line in lines]
     if not language or len(source) > _MOST_COLOURED:
         return plain
-    try:
-        from pygments.lexers import get_lexer_by_name
-    except ImportError as error:
-        raise PlatformFailed(
-            f"sources cannot be shown here: {error}; install the extra `rasen[review]`"
-        ) from None
     coloured: list[list[Token]] = [[]]
-    for kind, text in get_lexer_by_name(language, stripnl=False, ensurenl=False).get_tokens(source):
+    for kind, text in _lexer(language).get_tokens(source):
         name = _class(str(kind))
         for number, piece in enumerate(text.split("\n")):
             if number:
@@ -156,6 +152,18 @@ def _colour(source: str, language: str) -> list[list[Token]]:
     return coloured if same else plain
 
 
+@cache
+def _lexer(language: str) -> Any:  # Any: a lexer of pygments, which ships no types
+    try:
+        from pygments.lexers import get_lexer_by_name
+    except ImportError as error:
+        raise PlatformFailed(
+            f"sources cannot be shown here: {error}; install the extra `rasen[review]`"
+        ) from None
+    return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+
+
+@cache
 def _class(kind: str) -> str:
     """Return the class of a token's kind; a handful, so that a page's colours stay few."""
     for beginning, name in _CLASSES:

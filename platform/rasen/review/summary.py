@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from rasen.batch.plain_text import clean_line
-from rasen.review.report import FileReview, PipelineRuns, Review, SideRun
+from rasen.review.report import FileReview, PipelineRuns, Review, SideRun, count_cells
 
 _MOST_FILES = 60
 _MOST_FINDINGS = 30
 _MOST_METRICS = 20
 # Whatever could become markup or a link; before each stands a backslash.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$/&<>])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@$&<>])")
 
 
 def render_summary(review: Review) -> str:
@@ -20,7 +20,7 @@ def render_summary(review: Review) -> str:
     errors = sum(finding.severity == "error" for finding in review.new_findings)
     warnings = len(review.new_findings) - errors
     counts = f"{errors} new error{'s' * (errors != 1)}, {warnings} new warning{'s' * (warnings != 1)}"
-    lines = [f"### Notebooks: {changed} differ, {counts}", ""]
+    lines = [f"### {changed} notebook{'s differ' if changed != 1 else ' differs'}, {counts}", ""]
     if review.files:
         lines += ["| file | | cells | findings |", "|---|---|---|---|"]
         lines += [_row(file) for file in review.files[:_MOST_FILES]]
@@ -43,7 +43,7 @@ def text(value: str) -> str:
 def _row(file: FileReview) -> str:
     cells = ""
     if file.notebook is not None:
-        cells = ", ".join(f"{count} {state.value}" for state, count in file.notebook.counts.items())
+        cells = count_cells(file.notebook)
         if file.notebook.old_problem or file.notebook.new_problem:
             cells = "cannot be read"
         elif not file.notebook.is_real:
