@@ -66,4 +66,9 @@ def test_jupyterlab_finds_the_catalogue_where_our_package_says(
     found, problem = get_installed_packages_locale("ja_JP")
     assert problem == ""
     assert found["rasen"]["Findings"] == ["指摘"]
-    assert found["rasen"][""]["language"] == "ja_JP"
+    assert found["rasen"][""] | {"version": ""} == {
+        "domain": "rasen",
+        "language": "ja_JP",
+        "plural_forms": "nplurals=1; plural=0;",  # under another name the front end does not start at all
+        "version": "",
+    }

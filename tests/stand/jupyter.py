@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,12 @@ class Jupyter:
         """Return a client with a token, or one of nobody."""
         headers = {"Authorization": f"token {token}"} if token is not None else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS)
+
+    def stop_kernels(self) -> None:
+        """End all sessions with their kernels, which would run on although nobody looks."""
+        with self.client() as client:
+            for session in client.get("/api/sessions").json():
+                client.delete(f"/api/sessions/{session['id']}")
 
 
 def free_port() -> int:
@@ -79,11 +86,14 @@ def _write_distribution(site: Path, linter: str | None) -> None:
     information = site / "rasen_stand-0.dist-info"
     information.mkdir(parents=True, exist_ok=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: rasen-stand\nVersion: 0\n")
-    groups = {
-        "rasen.linters": f"stand = {linter}" if linter else "",
-        "jupyterlab.locale": "rasen = rasen_labextension",
-    }
-    text = "".join(f"[{group}]\n{entry}\n\n" for group, entry in groups.items() if entry)
+    groups = {"jupyterlab.locale": "rasen = rasen_labextension"}
+    if linter:
+        groups["rasen.linters"] = f"stand = {linter}"
+    if not entry_points(group="jupyterlab.languagepack", name="ja_JP"):
+        # JupyterLab offers a language only if there is a pack of it, and asks for ours only then.
+        (site / "empty_language_pack.py").touch()
+        groups["jupyterlab.languagepack"] = "ja_JP = empty_language_pack"
+    text = "".join(f"[{group}]\n{entry}\n\n" for group, entry in groups.items())
     (information / "entry_points.txt").write_text(text)
 
 

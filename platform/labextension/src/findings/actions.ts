@@ -95,6 +95,10 @@ export class FindingActions {
     cell.inputHidden = false;
     await notebook.scrollToCell(cell, 'auto');
     await cell.ready;
+    if (!cell.inViewport) {
+      // In a long notebook that was just opened the cell had no place yet, and JupyterLab gave up waiting.
+      await notebook.scrollToCell(cell, 'auto');
+    }
     notebook.node.focus();
     return cell;
   }
