@@ -36,6 +36,7 @@ LINES = (
     (
         "pipeline",
         "pipeline_alerts",
+        "pipeline_contract",
         "pipeline_deploy",
         "pipeline_gate_keys",
         "pipeline_gates",
@@ -57,6 +58,7 @@ LINES = (
         "parameter_types",
         "scheduled_time",
         "secret_reference",
+        "secret_shapes",
         "secret_values",
         "snippets",
         "strict_yaml",

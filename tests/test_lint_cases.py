@@ -30,7 +30,7 @@ def test_case_gives_exactly_the_findings_that_its_metadata_expect(path: Path) ->
     case = json.loads(path.read_text())["metadata"]["rasen_lint"]
     expected = case["expected"]
     checked = check_notebook(
-        path.read_bytes(), name=path.name, rules=RULES.values(), context=read_context(case)
+        path.read_bytes(), name=case.get("name", path.name), rules=RULES.values(), context=read_context(case)
     )
     assert checked.problem is None
     assert checked.faults == ()

@@ -49,10 +49,10 @@ def test_error_gives_exit_code_1_and_shows_the_cell() -> None:
     code, output = call(str(CASES / "nb113_fail.ipynb"))
     assert code == 1
     assert (
-        "nb113_fail.ipynb, cell 1, line 2, column 1: NB113 error: parameter 'max_depth' has no annotation"
+        "nb113_fail.ipynb, cell 1, line 2, column 1: NB113 error: parameter 'limit' has no annotation"
         in output
     )
-    assert "  >   2 | max_depth = 6" in output
+    assert "  >   2 | limit = 3" in output
 
 
 def test_broken_file_gives_exit_code_2_and_the_others_are_checked(tmp_path: Path) -> None:
