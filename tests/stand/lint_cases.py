@@ -1,4 +1,4 @@
-"""The notebooks of `tests/lint_cases`: each has in its metadata what must be found in it, and in what place it stands."""
+"""The notebooks of `tests/lint_cases`: each has in its metadata what must be found in it, and where it stands."""
 
 from typing import Any
 
