@@ -94,7 +94,9 @@ class LocalControl:
     def compare(self, left: str, right: str) -> Comparison:
         """See `Control`."""
         from rasen.batch.comparison import compare_runs
+        from rasen.batch.light_validation import import_validation
 
+        import_validation()  # the code of two releases is compared as scripts, for which nbformat is imported
         return compare_runs(self._settings, left, right)
 
     def releases(self, pipeline: str | None) -> list[ListedRelease]:
