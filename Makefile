@@ -83,6 +83,7 @@ bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.gates
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.lint
 
 .PHONY: lock
 lock: ## Renew the lock files; needs uv

@@ -36,6 +36,7 @@ LINES = (
     (
         "pipeline",
         "pipeline_alerts",
+        "pipeline_contract",
         "pipeline_deploy",
         "pipeline_gate_keys",
         "pipeline_gates",

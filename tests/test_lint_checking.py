@@ -8,9 +8,10 @@ import pytest
 
 from rasen.errors import InvalidInput
 from rasen_lint import RULES, Finding, Severity, check_file, check_notebook
-from rasen_lint.checking import exit_code, find_notebooks, find_rule, select_rules
+from rasen_lint.checking import exit_code, find_notebooks
 from rasen_lint.document import Document
 from rasen_lint.report import to_text
+from rasen_lint.selection import find_rule, select_rules
 
 HEADER = {"metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 PARAMETERS = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "", "outputs": []}

@@ -60,7 +60,7 @@ def test_an_address_is_found_wherever_it_stands(text: str) -> None:
         "taro@acme.com:/data",
         "https://taro:secret@acme.com/path",
         "postgresql://taro@db.acme.com/flights",
-        "/home/taro@acme.com/file",
+        "/srv/taro@acme.com/file",
         "https://medium.com/@taro.acme",
         "noreply@acme.com",
         "X@weights.T",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, parse_notebook
+from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, build_notebook, parse_document
 from rasen_lint.context import Context
 from rasen_lint.finding import Finding, Fix, Severity
 from rasen_lint.magics import Magic, mask_magics
@@ -147,8 +147,8 @@ def read_document(data: bytes, *, name: str, context: Context = NOBODY_KNOWS) ->
     Raises:
         NotebookError: The file is no notebook of nbformat 4.
     """
-    notebook = parse_notebook(data, name=name)
-    content = json.loads(data.decode("utf-8-sig"))
+    content = parse_document(data, name=name)
+    notebook = build_notebook(content, name=name)
     metadata = content.get("metadata")
     outputs = {index: cell["outputs"] for index, cell in enumerate(content["cells"]) if cell.get("outputs")}
     counts = {

@@ -18,7 +18,7 @@ from rasen.errors import PipelineError, PlatformFailed
 from rasen.settings import child_environment
 
 # A git hook sets these for its own repository; with them `-C folder` would read another one.
-_REPOSITORY_VARIABLES = {
+REPOSITORY_VARIABLES = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_DIR",
@@ -238,7 +238,7 @@ def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 
 def _run(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     inherited = {
-        name: value for name, value in child_environment().items() if name not in _REPOSITORY_VARIABLES
+        name: value for name, value in child_environment().items() if name not in REPOSITORY_VARIABLES
     }
     return subprocess.run(
         ["git", "--no-optional-locks", "--no-replace-objects", "-C", str(folder), *arguments],

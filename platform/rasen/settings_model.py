@@ -255,6 +255,10 @@ class Settings(BaseSettings):
         default=60.0, ge=0, description="seconds for which a store or a KMS that is down is asked again"
     )
 
+    snippets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="folders and git addresses of a team's snippets, separated by commas, beside pyproject.toml's",
+    )
     keep_days: int = Field(
         default=7,
         ge=1,
@@ -316,7 +320,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
-    @field_serializer("zygote_preload", "secrets", "access")
+    @field_validator("snippets", mode="before")
+    @classmethod
+    def _split_places(cls, value: object) -> object:
+        # At commas only: a folder's name may hold spaces.
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_serializer("zygote_preload", "secrets", "access", "snippets")
     def _join(self, value: tuple[str, ...]) -> str:
         return ",".join(value)
 

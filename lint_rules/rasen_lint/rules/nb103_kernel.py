@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rasen_lint.document import Document
@@ -9,6 +10,8 @@ from rasen_lint.finding import Finding, Fix, Severity
 
 KERNELS = frozenset({"python3", "rasen"})
 _PLATFORM_KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+# The plain kernels of environments. Others (`pyspark`, `sagemath`, `python2`) give a notebook something of their own.
+_ENVIRONMENT = re.compile(r"(?:conda|mamba|venv|env|virtualenv)|^\.?python(?:3[\d.]*)?$|^py3", re.IGNORECASE)
 
 
 class Kernel:
@@ -27,7 +30,8 @@ class Kernel:
 
     Use instead:
         Choose "Python 3 (ipykernel)" in JupyterLab (Kernel, "Change Kernel…"), run all cells once and save; what is
-        missing belongs into `requirements.lock`.
+        missing belongs into `requirements.lock`. `rasen lint --fix` writes it where no kernel or that of an environment
+        is named; a notebook for `pyspark` or `python2` is left to you.
     """
 
     code = "NB103"
@@ -50,12 +54,14 @@ class Kernel:
             code=self.code,
             severity=self.severity,
             message=f"the notebook {problem}",
-            fix=_fix(document) if language in {None, "python"} else None,
+            fix=_fix(document, str(name or "")) if language in {None, "python"} else None,
         )
 
 
-def _fix(document: Document) -> Fix | None:
-    """Name the platform's kernel, unless some cell may be written in another language."""
+def _fix(document: Document, name: str) -> Fix | None:
+    """Name the platform's kernel, unless the notebook may need the other one or be in another language."""
+    if name and not _ENVIRONMENT.search(name):
+        return None
     if any(code_cell.problem is not None for code_cell in document.code_cells):
         return None
     return Fix(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 from rasen.suggestion import suggest
 from rasen_lint.document import Document, finding_at
 from rasen_lint.finding import Finding, Severity
+from rasen_lint.parameter_problems import refused_nodes
 
 
 class NeverDefined:
@@ -36,7 +38,7 @@ class NeverDefined:
         """Yield one finding for each such name, at its first use."""
         variables = document.variables
         for wrong in variables.wrong:
-            if wrong.defined is not None:
+            if wrong.defined is not None or _is_told(wrong.name, wrong.place.node, document):
                 continue
             cell = wrong.place.code_cell.cell
             if wrong.deleted is not None:
@@ -44,6 +46,20 @@ class NeverDefined:
             else:
                 message = f"{wrong.name!r} is defined in no cell; {_advice(wrong.name, variables.bound)}"
             yield finding_at(self.code, self.severity, message, cell, node=wrong.place.node)
+
+
+def _is_told(name: str, node: ast.AST, document: Document) -> bool:
+    """Return whether NB111 or NB112 tells of it: a statement that they refuse, or a parameter without a default."""
+    for code_cell in document.parameter_cells():
+        if node in refused_nodes(code_cell) or any(
+            isinstance(statement, ast.AnnAssign)
+            and statement.value is None
+            and isinstance(statement.target, ast.Name)
+            and statement.target.id == name
+            for statement in code_cell.tree.body
+        ):
+            return True
+    return False
 
 
 def _advice(name: str, bound: frozenset[str]) -> str:

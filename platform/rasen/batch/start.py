@@ -106,8 +106,11 @@ def start_run(
     deploy: bool,
     image: str,
     resumed: Resumed | None = None,
+    sample: bool = False,
 ) -> Started:
     """Record that a run of `release` begins; parameters are checked before anything is written.
+
+    `sample` says that it is an interface test: on what the pipeline declares under `sample`.
 
     Raises:
         ParameterError: A parameter is unknown to every step, or its value is not of its type.
@@ -124,6 +127,7 @@ def start_run(
         parameters=dict(parameters),
         deploy=deploy,
         image=image,
+        sample=sample,
         scheduled_at=resumed.scheduled_at if resumed else None,
         resumes=resumed.run if resumed and not resumed.qualifies else None,
         qualifies=resumed.run if resumed and resumed.qualifies else None,
@@ -184,7 +188,10 @@ def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
     Raises:
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
-    return _resolve(release, [(Layer.REQUEST, start.parameters)], at=scheduled_instant(start))
+    layers: list[tuple[str, Mapping[str, object]]] = [(Layer.REQUEST, start.parameters)]
+    if start.sample and release.spec.sample is not None:
+        layers.insert(0, (Layer.SAMPLE, release.spec.sample.parameters))
+    return _resolve(release, layers, at=scheduled_instant(start))
 
 
 def _resolve(

@@ -37,7 +37,9 @@ from rasen.cli import (
     run,
     runs,
     show,
+    snippets,
     tables,
+    test,
     trust,
     up,
 )
@@ -57,10 +59,10 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, alerts, retention, tables, up, demo),
+        *(trust, keys, alerts, retention, tables, snippets, up, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

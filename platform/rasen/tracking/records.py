@@ -164,6 +164,7 @@ class Start(Record):
     repeats: str | None = (
         None  # the run whose recorded reads answer instead of the warehouse; publishes nothing
     )
+    sample: bool = False  # an interface test: on the pipeline's `sample`; publishes nothing
     image: str
 
 
