@@ -65,7 +65,7 @@ LINES = (
     ),
     ("tracking",),
     ("store", "events"),
-    ("settings", "settings_model"),
+    ("settings", "settings_model", "settings_preload"),
     ("errors", "linter", "metric_directions", "suggestion", "versions"),
 )
 
@@ -278,9 +278,11 @@ def loaded_modules(code: str, tmp_path: Path) -> set[str]:
         ("import rasen_serving.supervisor", HEAVY | {"fastapi", "nbformat"}),
         ("import rasen.notify.notifier", HEAVY | {"cloudpickle", "fastapi", "httpx", "nbformat"}),
         ("import rasen.deploy.decide", HEAVY | {"cloudpickle", "fastapi", "nbformat"}),
+        ("import rasen.api.app, rasen.local.up", HEAVY | {"IPython", "jupyterhub", "tornado", "typer"}),
+        ("import rasen.api.client", HEAVY | {"IPython", "fastapi", "pydantic"}),
         ("import rasen_lint", HEAVY | {"IPython", "nbformat", "pydantic"}),
     ],
-    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "rasen_lint"],
+    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "api", "client", "rasen_lint"],
 )
 def test_import_is_light(code: str, absent: set[str], tmp_path: Path) -> None:
     assert loaded_modules(code, tmp_path) & absent == set()

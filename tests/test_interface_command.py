@@ -152,7 +152,9 @@ def test_a_signal_ends_the_test_with_all_that_it_started(tmp_path: Path) -> None
     assert (events[0]["event"], events[-1]["event"]) == ("test_started", "report")
     assert {"event": "check_started", "check": "step train", "step": "train"} in events
     assert events[-1]["stopped"] is True
-    assert {check["name"]: check["message"] for check in events[-1]["checks"]}["step train"] == "the test was stopped"
+    assert {check["name"]: check["message"] for check in events[-1]["checks"]}[
+        "step train"
+    ] == "the test was stopped"
     assert process.returncode == 130
     assert [path.name for path in temporary.iterdir() if path.name.startswith("rasen-test")] == []
     assert processes_of(temporary) == []

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rasen.cli import (
     alerts,
+    api,
     bisect,
     cancel,
     compare,
@@ -40,6 +41,7 @@ from rasen.cli import (
     snippets,
     tables,
     test,
+    tokens,
     trust,
     up,
 )
@@ -62,7 +64,7 @@ def build_app() -> typer.Typer:
         *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, alerts, retention, tables, snippets, up, demo),
+        *(trust, keys, tokens, alerts, retention, tables, snippets, up, api, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):
