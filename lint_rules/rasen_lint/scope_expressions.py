@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 
-from rasen_lint.bindings import argument_names, bound_names
+from rasen_lint.bindings import argument_names, bound_names, children
 from rasen_lint.scope_magics import line_may_define_anything, words
 from rasen_lint.scope_names import Later, NameTable, Scope
 
@@ -53,7 +53,7 @@ class ExpressionReader:
                 case _:
                     if isinstance(node, ast.Call):
                         self._call(node)
-                    waiting += reversed(list(ast.iter_child_nodes(node)))
+                    waiting += reversed(children(node))
 
     def later(self, body: Sequence[ast.AST], scope: Scope) -> None:
         """Keep the body of a function until all cells have been read."""

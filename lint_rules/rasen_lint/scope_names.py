@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rasen_lint.bindings import bound_names
 from rasen_lint.document import CodeCell
 
 # What IPython puts into every notebook. `__file__` is not among it: a kernel has no file.
@@ -83,7 +84,7 @@ class NameTable:
         guards: How many blocks around catch a `NameError`, or never run.
         blocks: How many compound statements stand around, `with` left out.
         conditions: How many pieces around may be left out when the code runs.
-        loops: For each loop around, the names that its body binds and the `conditions` of the body.
+        loops: For each loop around, its body and the `conditions` of that.
         anything: Any name may exist from here on.
         at_end: All cells have been read; what is read now are the bodies of functions.
     """
@@ -93,7 +94,7 @@ class NameTable:
         self.guards = 0
         self.blocks = 0
         self.conditions = 0
-        self.loops: list[tuple[set[str], int]] = []
+        self.loops: list[tuple[Sequence[ast.AST], int]] = []
         self.anything = False
         self.everything_read = False
         self.at_end = False
@@ -157,8 +158,9 @@ class NameTable:
         mangled = scope is not None and name.startswith("__")
         if known or mangled or _HISTORY.fullmatch(name):
             return
-        if any(name in bound and self.conditions > conditions for bound, conditions in self.loops):
-            return
+        for body, conditions in self.loops:
+            if self.conditions > conditions and name in bound_names(body)[0]:
+                return
         self._order += 1
         self._wrong[name] = self._place(node)
 

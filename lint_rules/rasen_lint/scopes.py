@@ -16,7 +16,7 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rasen_lint.bindings import argument_names, bound_names, imported_names, names_bound_by
+from rasen_lint.bindings import argument_names, bound_names, children, imported_names, names_bound_by
 from rasen_lint.document import CodeCell
 from rasen_lint.magics import MagicKind
 from rasen_lint.scope_expressions import ExpressionReader, last_name
@@ -112,9 +112,9 @@ class _Reader:
             case _ if (
                 type(node).__name__ == "TypeAlias"
             ):  # Python 3.12; its value is looked up when asked for
-                self._expressions.read(next(ast.iter_child_nodes(node)), scope)
+                self._expressions.read(children(node)[0], scope)
             case _:
-                for child in ast.iter_child_nodes(node):
+                for child in children(node):
                     self._expressions.read(child, scope)
 
     def _block(self, body: Sequence[ast.AST], scope: Scope | None, *, guarded: bool = False) -> None:
@@ -178,7 +178,7 @@ class _Reader:
             self._expressions.read(expression, scope)
         never = isinstance(node, ast.While) and _is_false(node.test)
         if scope is None:
-            self._names.loops.append((bound_names(node.body)[0], self._names.conditions + 1))
+            self._names.loops.append((node.body, self._names.conditions + 1))
         self._block(node.body, scope, guarded=never)
         if scope is None:
             self._names.loops.pop()

@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from rasen_lint.document import CodeCell
-from rasen_lint.magics import mask_magics
+
+_NOTHING_MORE = re.compile(rb"\s*,?(?:\s*\#[^()\n]*\n)*\s*\)")
 
 
 def insert_argument(code_cell: CodeCell, call: ast.Call, argument: str) -> str | None:
     """Return the source of a cell with one more argument at the end of a call, or `None` if it cannot be done."""
     given: list[ast.expr] = [*call.args, *(keyword.value for keyword in call.keywords)]
     last = max(given, key=lambda node: (node.end_lineno or 0, node.end_col_offset or 0), default=None)
-    after = call if last is None else last
-    line, offset = after.end_lineno, after.end_col_offset
-    lines = code_cell.cell.source.split("\n")
-    if line is None or offset is None or line > len(lines):
+    text = code_cell.cell.source.encode(errors="surrogatepass")
+    starts = _line_starts(text)
+    begin = _offset(starts, call.lineno, call.col_offset)
+    end = _offset(starts, call.end_lineno, call.end_col_offset)
+    after = end - 1 if last is None else _offset(starts, last.end_lineno, last.end_col_offset)
+    # IPython takes indentation away and rewrites magics: then the places in the tree are not those in the text.
+    is_call = text[begin:].startswith(_first_name(call).encode()) and text[end - 1 : end] == b")"
+    if not is_call or _NOTHING_MORE.fullmatch(text[after:end]) is None:
         return None
-    text = lines[line - 1].encode(errors="surrogatepass")
-    offset -= last is None  # before the bracket
     piece = argument if last is None else f", {argument}"
-    changed = text[:offset] + piece.encode() + text[offset:]
-    lines[line - 1] = changed.decode(errors="surrogatepass")
-    source = "\n".join(lines)
-    return source if _adds_one_argument(source, code_cell.tree, call) else None
+    return (text[:after] + piece.encode() + text[after:]).decode(errors="surrogatepass")
 
 
-def _adds_one_argument(source: str, before: ast.Module, call: ast.Call) -> bool:
-    """Return whether a source is what it was but for the last argument of a call."""
-    try:
-        after = ast.parse(mask_magics(source).python)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    for node in ast.walk(after):
-        same_place = (
-            getattr(node, "lineno", 0) == call.lineno and getattr(node, "col_offset", 0) == call.col_offset
-        )
-        if isinstance(node, ast.Call) and same_place and ast.dump(node.func) == ast.dump(call.func):
-            added = node.keywords if len(node.keywords) > len(call.keywords) else node.args
-            if added:
-                added.pop()
-                return ast.dump(after) == ast.dump(before)
-    return False
+def _line_starts(text: bytes) -> list[int]:
+    return [0, *(found.end() for found in re.finditer(rb"\n", text))]
+
+
+def _offset(starts: list[int], line: int | None, column: int | None) -> int:
+    if line is None or column is None or line > len(starts):
+        return -1
+    return starts[line - 1] + column
+
+
+def _first_name(call: ast.Call) -> str:
+    node: ast.expr = call
+    while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else "\0"
