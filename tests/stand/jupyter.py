@@ -98,12 +98,15 @@ def _write_distribution(site: Path, linter: str | None) -> None:
 
 
 @contextmanager
-def running_jupyter(folder: Path, *arguments: str) -> Iterator[Jupyter]:
-    """Start a Jupyter server with only our extension; end it."""
+def running_jupyter(
+    folder: Path, *arguments: str, variables: dict[str, str] | None = None
+) -> Iterator[Jupyter]:
+    """Start a Jupyter server with only our extension, and with these variables besides; end it."""
     root = folder / "work"
     root.mkdir(parents=True, exist_ok=True)
     options = ["--ServerApp.jpserver_extensions={'rasen_labextension': True}", *arguments]
-    with running_server(folder, root, ["-c", _START], options, environment(folder)) as server:
+    environ = environment(folder) | (variables or {})
+    with running_server(folder, root, ["-c", _START], options, environ) as server:
         yield server
 
 

@@ -15,29 +15,14 @@ from typing import Any, TypeVar
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from rasen.errors import (
-    InvalidInput,
-    NotebookError,
-    NotFound,
-    ParameterError,
-    PipelineError,
-    PlatformFailed,
-    RasenError,
-    StoreUnavailable,
-)
+from rasen.api.refusals import status_of
+from rasen.errors import AccessRefused, InvalidInput, RasenError
 
 AUTH_RESOURCE = "rasen"
 MAX_BODY_BYTES = 128 * 1024 * 1024
 
-_STATUS: tuple[tuple[type[RasenError], int], ...] = (
-    (NotFound, 404),
-    (StoreUnavailable, 503),
-    (PlatformFailed, 503),
-    (NotebookError, 422),
-    (ParameterError, 422),
-    (PipelineError, 422),
-    (InvalidInput, 422),
-)
+_NOT_LET_IN = 502
+"""The platform did not let this server in. Not 401 or 403: the browser would take that for its own login."""
 
 Result = TypeVar("Result")
 
@@ -99,7 +84,7 @@ class RasenHandler(APIHandler):
         message = self._reason
         code = "error"
         if isinstance(error, RasenError):
-            status_code = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+            status_code = _NOT_LET_IN if isinstance(error, AccessRefused) else status_of(error)
             self.set_status(status_code)
             message, code = str(error), type(error).__name__
         elif isinstance(error, web.HTTPError):

@@ -109,7 +109,7 @@ class Platform:
         Raises:
             NotFound: No version of the pipeline is live, or its release has no such notebook.
         """
-        from rasen.review import render_comparison
+        from rasen.review.page import render_comparison
 
         live = self._live(str(about.endpoint))
         if live is None or not live["versions"]:
@@ -127,7 +127,9 @@ class Platform:
                 f"release {release!r}, which is live, has no notebook {name!r}: this one is new"
             ) from None
         title = f"{name}: {release} → working copy"
-        html = render_comparison(deployed, content, title_old=f"{release} (live)", title_new="working copy")
+        html = render_comparison(
+            deployed, content, title_old=f"{release} (live)", title_new="working copy", scripted=False
+        )
         return {"title": title, "html": html}
 
     def _about(self, pipeline: str) -> Json:

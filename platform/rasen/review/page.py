@@ -50,7 +50,9 @@ def render_page(review: Review) -> str:
     return _document(f"Review of {review.head.name}", content, whole=True)
 
 
-def render_comparison(old: bytes | None, new: bytes | None, *, title_old: str, title_new: str) -> str:
+def render_comparison(
+    old: bytes | None, new: bytes | None, *, title_old: str, title_new: str, scripted: bool = True
+) -> str:
     """Return a page that compares two versions of one notebook.
 
     Args:
@@ -58,6 +60,7 @@ def render_comparison(old: bytes | None, new: bytes | None, *, title_old: str, t
         new: Its bytes now, `None` if it is gone.
         title_old: What the old version is called.
         title_new: What the new one is called.
+        scripted: Whether the page has its script, for the keyboard; a frame that forbids scripts complains of it.
 
     Raises:
         PlatformFailed: nh3 or pygments is not installed.
@@ -71,14 +74,16 @@ def render_comparison(old: bytes | None, new: bytes | None, *, title_old: str, t
     shown = _notebook(change, "f0", Room(_ROOM_CHARACTERS))
     if not change.counts and not change.is_real:
         shown = "<p>Nothing differs.</p>" + shown
-    body = f"<main data-file><h1>{names}</h1><p>{_counts(change)}</p>{_KEYS}{shown}</main>"
-    return _document(f"{title_old} → {title_new}", body, whole=False)
+    body = (
+        f"<main data-file><h1>{names}</h1><p>{_counts(change)}</p>{_KEYS if scripted else ''}{shown}</main>"
+    )
+    return _document(f"{title_old} → {title_new}", body, whole=False, scripted=scripted)
 
 
-def _document(title: str, content: str, *, whole: bool) -> str:
+def _document(title: str, content: str, *, whole: bool, scripted: bool = True) -> str:
     folder = files("rasen.review")
     style = folder.joinpath("page.css").read_text("utf-8")
-    script = folder.joinpath("page.js").read_text("utf-8")
+    script = folder.joinpath("page.js").read_text("utf-8") if scripted else ""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
@@ -90,7 +95,8 @@ def _document(title: str, content: str, *, whole: bool) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
         f"<title>{escape_attribute(title)}</title><style>{style}</style></head>"
-        f'<body class="{"whole" if whole else ""}">{content}<script>{script}</script></body></html>\n'
+        f'<body class="{"whole" if whole else ""}">{content}'
+        f"{f'<script>{script}</script>' if scripted else ''}</body></html>\n"
     )
 
 

@@ -118,7 +118,7 @@ function activate(
     execute: () =>
       attempt(trans.__('The comparison could not be made'), async () => {
         const { title, html } = await desk.compare();
-        app.shell.add(comparison(title, html), 'main', { mode: 'split-right' });
+        app.shell.add(comparison(title, html), 'main', { mode: 'tab-after' });
       })
   });
   for (const command of Object.values(COMMANDS)) {
