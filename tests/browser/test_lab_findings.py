@@ -136,8 +136,12 @@ def test_what_was_edited_meanwhile_is_left_alone(open_cells: Open) -> None:
     panel = lab.show("findings")
     panel.get_by_role("button", name="Fix all (2)").wait_for()
     held: list[Any] = []
-    lab.page.route("**/rasen/fix", held.append)
-    with lab.page.expect_request("**/rasen/fix"):
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    lab.page.route("**/rasen/fix*", hold)
+    with lab.page.expect_request("**/rasen/fix*"):
         panel.get_by_role("button", name="Fix all (2)").click()
     lab.type_into(1, "  # mine")
     held[0].continue_()
@@ -201,6 +205,7 @@ def test_faults_of_rules_other_languages_and_missing_titles_are_told_in_the_pane
 
 def test_cells_whose_results_are_out_of_date_are_marked_until_they_run(open_cells: Open) -> None:
     lab = open_cells(TITLE, "rows = 1", "total = rows + 1", "other = 3")
+    lab.wait("notebook.parent.sessionContext.session?.kernel?.status === 'idle'")
     lab.execute("notebook:run-all-cells")
     lab.wait("notebook.model.cells.get(3).executionCount === 3")
     old = lab.page.locator(".rasen-mod-outOfDate")
