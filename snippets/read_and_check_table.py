@@ -1,8 +1,8 @@
 # ---
 # title: Read a table and check it
 # description: >-
-#   A query with typed parameters, then the schema that the rest of the notebook relies on. A row that does not fit ends
-#   the run as validation_failed, before anything is trained.
+#   A query with typed parameters, then the schema that the rest of the notebook relies on. A row that does not fit
+#   ends the run as validation_failed, before anything is trained.
 # tags: [data, validation]
 # placeholders:
 #   rows: {default: rows, description: name of the DataFrame}
@@ -11,7 +11,7 @@
 #   key: {default: origin, description: column of text that must not be missing}
 #   value: {default: dep_delay, description: column of numbers that may be missing}
 #   from: {default: train_from, description: "parameter: first day, as YYYY-MM-DD"}
-#   until: {default: train_until, description: "parameter: the day after the last, as YYYY-MM-DD"}
+#   until: {default: test_until, description: "parameter: the day after the last, as YYYY-MM-DD"}
 # ---
 import pandas as pd
 import pandera.pandas as pa

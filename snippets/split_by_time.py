@@ -1,8 +1,8 @@
 # ---
 # title: Split rows by time
 # description: >-
-#   Learn from everything before an instant and judge on what came after it. A random split would let the model see the
-#   neighbours of the rows that it is judged on, and promise more than it keeps.
+#   Learn from everything before an instant and judge on what came after it. A random split would let the model see
+#   the neighbours of the rows that it is judged on, and promise more than it keeps.
 # tags: [evaluation, training]
 # placeholders:
 #   rows: {default: rows, description: DataFrame to split}

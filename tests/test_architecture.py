@@ -36,6 +36,7 @@ LINES = (
     (
         "pipeline",
         "pipeline_alerts",
+        "pipeline_contract",
         "pipeline_deploy",
         "pipeline_gate_keys",
         "pipeline_gates",
@@ -51,19 +52,21 @@ LINES = (
         "bundle",
         "commit_files",
         "notebook",
+        "notebook_script",
         "parameters",
         "parameter_conversion",
         "parameter_explanation",
         "parameter_types",
         "scheduled_time",
         "secret_reference",
+        "secret_shapes",
         "secret_values",
         "snippets",
         "strict_yaml",
     ),
     ("tracking",),
     ("store", "events"),
-    ("settings", "settings_model"),
+    ("settings", "settings_model", "settings_preload"),
     ("errors", "linter", "metric_directions", "suggestion", "versions"),
 )
 
@@ -276,9 +279,11 @@ def loaded_modules(code: str, tmp_path: Path) -> set[str]:
         ("import rasen_serving.supervisor", HEAVY | {"fastapi", "nbformat"}),
         ("import rasen.notify.notifier", HEAVY | {"cloudpickle", "fastapi", "httpx", "nbformat"}),
         ("import rasen.deploy.decide", HEAVY | {"cloudpickle", "fastapi", "nbformat"}),
+        ("import rasen.api.app, rasen.local.up", HEAVY | {"IPython", "jupyterhub", "tornado", "typer"}),
+        ("import rasen.api.client", HEAVY | {"IPython", "fastapi", "pydantic"}),
         ("import rasen_lint", HEAVY | {"IPython", "nbformat", "pydantic"}),
     ],
-    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "rasen_lint"],
+    ids=["rasen", "rasen.cli", "supervisor", "notifier", "decide", "api", "client", "rasen_lint"],
 )
 def test_import_is_light(code: str, absent: set[str], tmp_path: Path) -> None:
     assert loaded_modules(code, tmp_path) & absent == set()

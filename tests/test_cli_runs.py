@@ -21,9 +21,9 @@ from rasen.batch.cancellation import is_cancel_requested
 from rasen.batch.execute import Executed, resume
 from rasen.batch.live import read_live
 from rasen.batch.run_events import Observer, RunEvent
+from rasen.batch.when import parse_when
 from rasen.cli import build_app
 from rasen.cli.live_view import open_view
-from rasen.cli.runs import parse_when
 from rasen.data.warehouse import EmbeddedWarehouse
 from rasen.errors import InvalidInput, NotFound
 from rasen.settings import Settings, load_settings

@@ -27,6 +27,7 @@ def settings(tmp_path: Path) -> Settings:
         serving_port=free_port("127.0.0.1"),
         admin_port=free_port("127.0.0.1"),
         function_port=free_port("127.0.0.1"),
+        api_port=free_port("127.0.0.1"),
     )
 
 
@@ -128,7 +129,7 @@ def test_up_serves_heals_and_stops_without_a_trace(settings: Settings) -> None:
         assert "already running" in second.stderr
 
         processes = line_of_processes(told)
-        assert set(processes) == {"serving", "function", "bridge", "notifier"}
+        assert set(processes) == {"serving", "function", "api", "bridge", "notifier"}
         for process in processes.values():
             os.kill(process, signal.SIGKILL)
         until(lambda: answers(settings))
@@ -145,6 +146,7 @@ def answers(settings: Settings) -> bool:
     addresses = [
         f"http://127.0.0.1:{settings.serving_port}/livez",
         f"http://127.0.0.1:{settings.function_port}/health",
+        f"http://127.0.0.1:{settings.api_port}/v1/health",
     ]
     try:
         return all(httpx.get(address, timeout=2).status_code < 500 for address in addresses)

@@ -146,7 +146,24 @@ def test_a_pipeline_survives_json() -> None:
         (HEAD + "steps: {t: {notebook: t.ipynb, resources: {cpu: 0}}}\n", "steps.t.resources.cpu: "),
         (HEAD + "steps: {t: {notebook: t.ipynb, resources: {gpu: 1}}}\n", "`gpu` is not built yet"),
         (HEAD + "steps: {t: {notebook: t.ipynb, cell_timeout: 5}}\n", "cell_timeout: must be a text, not 5"),
-        (HEAD + STEPS + "sample: {rows: 2000}\n", "sample: `rows` is not built yet"),
+        (HEAD + STEPS + "sample: {rows: 0}\n", "sample.rows: Input should be greater than or equal to 1"),
+        (HEAD + STEPS + "sample: {row: 10}\n", "sample: unknown key 'row': did you mean 'rows'?"),
+        (
+            HEAD + STEPS + 'deploy: {contract: {inputs: {a: "strng?"}, output: bool}}\n',
+            "did you mean 'string'?",
+        ),
+        (
+            HEAD + STEPS + 'deploy: {contract: {inputs: {a: bool}, output: "bool?"}}\n',
+            "deploy.contract.output: 'bool?' is no type: did you mean 'bool'?; an answer is never null",
+        ),
+        (
+            HEAD + STEPS + "deploy: {contract: {inputs: {a: bool}, output: {low: 3}}}\n",
+            "deploy.contract.output: column 'low' must have a type",
+        ),
+        (
+            HEAD + STEPS + "deploy: {contract: {inputs: {}, outputs: bool}}\n",
+            "deploy.contract: unknown key 'outputs': did you mean 'output'?",
+        ),
         (HEAD + STEPS + "deploy: {log: {sample: 0%}}\n", "deploy.log.sample: '0%' is no share"),
         (
             HEAD + STEPS + "deploy: {log: {smaple: 10%}}\n",
@@ -289,12 +306,11 @@ def test_the_whole_of_the_design_is_refused_key_by_key() -> None:
     said = refusal(
         HEAD
         + "schedule: {}\ntriggers: []\nmonitor: {}\ntune: {}\n"
-        + "sample: {rows: 1}\n"
         + "steps: {t: {notebook: t.ipynb, tune: {}, resources: {gpu: 1}}}\n"
     )
     refused = set(re.findall(r"`(\w+)` is not built yet", said))
     assert refused == {
-        *("schedule", "triggers", "monitor", "tune", "rows", "gpu"),
+        *("schedule", "triggers", "monitor", "tune", "gpu"),
     }
 
 

@@ -1,48 +1,61 @@
-"""Every snippet has the form that its README promises, and a test that executes it."""
+"""Every snippet of Rasen has the form that its README promises, is executed by a test, and passes the linters."""
 
-import ast
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from stand.snippets import FOLDER, PLACEHOLDER, read_snippet
+from rasen.snippets import check_folder, render
+from rasen.snippets.checking import OF_OTHER_CELLS
+from rasen_lint import RULES, check_notebook
+from stand.snippets import FOLDER, shipped
 
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_front_matter_is_complete(name: str) -> None:
-    front_matter = read_snippet(name).front_matter
-    assert set(front_matter) == {"title", "description", "tags", "placeholders"}
-    assert all(front_matter.values())
-    assert front_matter["tags"] == sorted(set(front_matter["tags"]))
-    for entry in front_matter["placeholders"].values():
-        assert set(entry) == {"default", "description"}
-        assert all(entry.values())
+TESTS = "\n".join(path.read_text() for path in Path(__file__).parent.glob("test_snippets_*.py"))
+README = (FOLDER / "README.md").read_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_placeholders_are_those_that_the_front_matter_names(name: str) -> None:
-    snippet = read_snippet(name)
-    assert set(PLACEHOLDER.findall(snippet.code)) == set(snippet.front_matter["placeholders"])
+def test_all_files_are_snippets() -> None:
+    assert {name: snippet.problem for name, snippet in shipped().items() if snippet.problem} == {}
+    assert sorted(shipped()) == sorted(path.stem for path in FOLDER.glob("*.py"))
+    assert len(shipped()) >= 24
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_snippet_is_python_with_and_without_its_defaults(name: str) -> None:
-    snippet = read_snippet(name)
-    ast.parse(snippet.code)
-    filled = snippet.fill()
-    ast.parse(filled)
-    assert PLACEHOLDER.search(filled) is None
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_snippet_is_executed_by_a_test_and_listed(name: str) -> None:
+    snippet = shipped()[name]
+    assert re.search(rf'execute\(\s*"{name}"', TESTS) or snippet.cell_type == "markdown"
+    row = re.search(rf"^\| `{name}` \| (.+) \| (.+) \|$", README, re.MULTILINE)
+    assert row is not None
+    assert (row[1], row[2]) == (snippet.title, ", ".join(snippet.tags))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_snippet_is_named_tested_and_listed(name: str) -> None:
-    assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name)
-    assert Path(__file__).with_name(f"test_snippets_{name}.py").exists()
-    assert f"`{name}.py`" in (FOLDER / "README.md").read_text()
+def test_the_table_lists_nothing_else() -> None:
+    assert re.findall(r"^\| `([a-z_]+)` \| .+ \| .+ \|$", README, re.MULTILINE) == sorted(shipped())
 
 
-def test_there_are_snippets() -> None:
-    assert len(NAMES) >= 2
+def test_snippets_pass_their_own_check() -> None:
+    check = check_folder(FOLDER)
+    assert (check.checked, check.problems) == (len(shipped()), ())
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_a_cell_as_it_is_inserted_passes_the_rules(name: str) -> None:
+    snippet = shipped()[name]
+    cell: dict[str, object] = {"cell_type": snippet.cell_type, "id": "a", "source": render(snippet)}
+    cell |= {"outputs": [], "execution_count": None} if snippet.cell_type == "code" else {}
+    cell |= {"metadata": {"tags": list(snippet.cell_tags)}}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+    checked = check_notebook(json.dumps(notebook).encode(), name=f"{name}.ipynb", rules=RULES.values())
+    assert (checked.problem, checked.faults) == (None, ())
+    assert [
+        f"{found.code}: {found.message}"
+        for found in checked.findings
+        if found.cell == 0 and not found.code.startswith(OF_OTHER_CELLS)
+    ] == []
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_no_line_of_a_cell_is_too_long_to_read(name: str) -> None:
+    longest = max(map(len, render(shipped()[name]).split("\n")))
+    assert longest <= (120 if shipped()[name].cell_type == "code" else 200)

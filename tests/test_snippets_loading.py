@@ -74,6 +74,9 @@ def write(folder: Path, **files: str | bytes) -> Path:
         ),
         (HEAD + "# cell: {type: markdown}\n# ---\n# fine\nnot\n", 8, "each line of a markdown cell"),
         (b"# ---\n# title: T\xff\n", 2, "byte 0xff is not UTF-8"),
+        (HEAD + "# ---\nprint(1)\n# \x1b[2J\n", 7, "character '\\x1b' is not shown"),
+        (HEAD + "# ---\nprint('\u202e')\n", 6, "character '\\u202e' is not shown"),
+        (HEAD.replace("D", '"\\e[2J"') + "# ---\nprint(1)\n", 3, "character '\\x1b' is not shown"),
         (b"#" * (MOST_BYTES + 1), 1, "larger than 100,000 bytes"),
     ],
 )

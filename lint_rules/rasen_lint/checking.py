@@ -1,4 +1,4 @@
-"""Runs the rules over notebooks: which files, which rules, and what is told apart in the answer.
+"""Runs the rules over a notebook: which files there are, and what is told apart in the answer.
 
 Three things can come of a notebook and they are kept apart: findings (the analyst's to mend), a file that is no
 notebook (somebody's bad input), and a rule that raised (our fault; the other rules still run).
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rasen.errors import InvalidInput, NotebookError, PlatformFailed
-from rasen.suggestion import suggest
 from rasen_lint.context import Context
 from rasen_lint.document import NOBODY_KNOWS, Document, read_document
 from rasen_lint.finding import Finding, Severity
@@ -31,7 +30,10 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What came of one notebook: a `problem` when the file could not be read, else findings and faults."""
+    """What came of one notebook: findings and faults, and a `problem` when it or its `pipeline.yaml` could not be read.
+
+    `document` is `None` when the notebook itself could not be read.
+    """
 
     path: str
     document: Document | None
@@ -62,33 +64,6 @@ def find_notebooks(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def select_rules(
-    rules: Mapping[str, Rule], *, select: Iterable[str], ignore: Iterable[str]
-) -> tuple[Rule, ...]:
-    """Return the rules to run: all or the selected, without the ignored; `NB1` stands for all of NB100 to NB199.
-
-    Raises:
-        InvalidInput: A code that no rule has.
-    """
-    selected = set(_expand(rules, select)) or set(rules)
-    remaining = selected - set(_expand(rules, ignore))
-    if not remaining:
-        raise InvalidInput("no rule is left to run; --select and --ignore name the same ones")
-    return tuple(rules[code] for code in sorted(remaining))
-
-
-def find_rule(rules: Mapping[str, Rule], code: str) -> Rule:
-    """Return the rule with that code, whatever its case.
-
-    Raises:
-        InvalidInput: No rule has it.
-    """
-    rule = rules.get(code.upper())
-    if rule is None:
-        raise InvalidInput(f"there is no rule {code!r}; {suggest(code, rules)}")
-    return rule
-
-
 def check_file(path: Path, rules: Iterable[Rule]) -> Checked:
     """Read one notebook and run the rules on it. What is wrong with the file becomes its `problem`."""
     try:
@@ -108,6 +83,12 @@ def check_notebook(
         document = read_document(data, name=name, context=context)
     except NotebookError as error:
         return Checked(path=name, document=None, problem=str(error))
+    findings, faults = run_rules(document, rules)
+    return Checked(path=name, document=document, findings=in_order(findings), faults=faults)
+
+
+def run_rules(document: Document, rules: Iterable[Rule]) -> tuple[list[Finding], tuple[Fault, ...]]:
+    """Return what the rules find, and the rules that failed."""
     findings: list[Finding] = []
     faults: list[Fault] = []
     for rule in rules:
@@ -115,12 +96,12 @@ def check_notebook(
             findings.extend(rule.check(document))
         except Exception as error:  # noqa: BLE001 - a rule that fails must not take the others with it
             faults.append(_fault(rule, error))
-    return Checked(
-        path=name,
-        document=document,
-        findings=tuple(sorted(findings, key=_place)),
-        faults=tuple(faults),
-    )
+    return findings, tuple(faults)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings as a reader meets them: the notebook's first, then cell by cell, line by line."""
+    return tuple(sorted(findings, key=_place))
 
 
 def exit_code(results: Iterable[Checked]) -> int:
@@ -140,12 +121,6 @@ def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(parent, name) for name in files if name.endswith(".ipynb"))
-
-
-def _expand(rules: Mapping[str, Rule], codes: Iterable[str]) -> Iterator[str]:
-    for code in codes:
-        matching = [known for known in rules if known.startswith(code.upper())] if code else []
-        yield from matching or [find_rule(rules, code).code]
 
 
 def _fault(rule: Rule, error: Exception) -> Fault:

@@ -12,12 +12,17 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, parse_notebook
+from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, build_notebook, parse_document
 from rasen_lint.context import Context
 from rasen_lint.finding import Finding, Fix, Severity
 from rasen_lint.magics import Magic, mask_magics
+from rasen_lint.names import ImportedNames
+from rasen_lint.nodes import Nodes
+
+if TYPE_CHECKING:
+    from rasen_lint.scope_names import Variables
 
 NOBODY_KNOWS = Context()
 
@@ -39,6 +44,25 @@ class CodeCell:
     magics: tuple[Magic, ...]
     tree: ast.Module
     problem: SyntaxProblem | None
+
+    @property
+    def is_parameters(self) -> bool:
+        """Whether the cell is tagged `parameters`."""
+        return PARAMETERS_TAG in self.cell.tags
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The nodes of the tree by their type, walked once for all rules."""
+        return Nodes(self.tree)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call whose full name is certain: `name` is `os.chdir`, whatever `os` is called in the notebook."""
+
+    code_cell: CodeCell
+    node: ast.Call
+    name: str
 
 
 @dataclass(frozen=True)
@@ -68,9 +92,44 @@ class Document:
             return ()
         return tuple(_parse_cell(cell) for cell in self.notebook.cells if cell.type == "code")
 
+    @cached_property
+    def names(self) -> ImportedNames:
+        """What the names of the notebook stand for, by the imports of all cells."""
+        return ImportedNames([(code.cell.index, code.nodes) for code in self.code_cells])
+
+    @cached_property
+    def variables(self) -> Variables:
+        """Where the names of the notebook get their values, and where they are read."""
+        from rasen_lint.scopes import read_variables  # which reads cells, and so imports this file
+
+        return read_variables(self.code_cells)
+
+    def calls_of(self, *names: str) -> Iterator[Call]:
+        """Yield the calls of functions with these full names, name by name in the order of the cells."""
+        for name in names:
+            yield from self.calls.get(name, ())
+            for module in self.names.star_modules:
+                if name.startswith(f"{module}."):
+                    yield from self.calls.get(name.removeprefix(f"{module}."), ())
+
+    @cached_property
+    def calls(self) -> Mapping[str, Sequence[Call]]:
+        """The calls whose full names are certain, by these names, each in the order of the cells."""
+        found: dict[str, list[Call]] = {}
+        for code in self.code_cells:
+            for node in code.nodes.of(ast.Call):
+                name = self.names.full_name(node.func, cell=code.cell.index)
+                if name is not None:
+                    found.setdefault(name, []).append(Call(code_cell=code, node=node, name=name))
+        return found
+
     def parameter_cells(self) -> Iterator[CodeCell]:
         """Yield the code cells that are tagged `parameters`: one in a notebook that runs."""
-        return (code for code in self.code_cells if PARAMETERS_TAG in code.cell.tags)
+        return (code for code in self.code_cells if code.is_parameters)
+
+    def other_cells(self) -> Iterator[CodeCell]:
+        """Yield the code cells that are not: what may only stand in these is NB111's to say of the others."""
+        return (code for code in self.code_cells if not code.is_parameters)
 
     def excerpt(self, finding: Finding, *, around: int = 1) -> list[tuple[int, str]]:
         """Return the numbered lines around a finding, none when it means no cell."""
@@ -88,8 +147,8 @@ def read_document(data: bytes, *, name: str, context: Context = NOBODY_KNOWS) ->
     Raises:
         NotebookError: The file is no notebook of nbformat 4.
     """
-    notebook = parse_notebook(data, name=name)
-    content = json.loads(data.decode("utf-8-sig"))
+    content = parse_document(data, name=name)
+    notebook = build_notebook(content, name=name)
     metadata = content.get("metadata")
     outputs = {index: cell["outputs"] for index, cell in enumerate(content["cells"]) if cell.get("outputs")}
     counts = {
@@ -118,11 +177,17 @@ def finding_at(
     message: str,
     cell: Cell,
     *,
+    node: ast.expr | ast.stmt | None = None,
     line: int | None = None,
     column: int | None = None,
     fix: Fix | None = None,
 ) -> Finding:
-    """Build the finding of a rule in a cell."""
+    """Build the finding of a rule in a cell: at a node of its tree, at a line, or in the whole cell."""
+    end_line = end_column = None
+    if node is not None:
+        line, column = node.lineno, _column(cell, node.lineno, node.col_offset)
+        if node.end_lineno is not None and node.end_col_offset is not None:
+            end_line, end_column = node.end_lineno, _column(cell, node.end_lineno, node.end_col_offset)
     return Finding(
         code=code,
         severity=severity,
@@ -131,8 +196,22 @@ def finding_at(
         cell_id=cell.id,
         line=line,
         column=column,
+        end_line=end_line,
+        end_column=end_column,
         fix=fix,
     )
+
+
+def _column(cell: Cell, line: int, offset_bytes: int) -> int:
+    """Return a column in characters, from 1, for the byte that `ast` counts: they differ behind an umlaut."""
+    lines = cell.source.split("\n")
+    text = lines[line - 1] if line <= len(lines) else ""
+    first = next((each for each in lines if each.strip()), "")
+    indent = first[: len(first) - len(first.lstrip(" \t"))]
+    if not text.startswith(indent):  # IPython takes the first line's indentation from those that have it
+        indent = ""
+    before = text[len(indent) :].encode(errors="surrogatepass")[:offset_bytes]
+    return len(indent) + len(before.decode(errors="replace")) + 1
 
 
 def _size(outputs: Any) -> int:  # Any: a piece of JSON

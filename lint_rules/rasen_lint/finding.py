@@ -41,7 +41,8 @@ class Finding:
     """One finding of one rule.
 
     `cell` counts all cells from 0, as everywhere in Rasen, and is `None` when the whole notebook is meant; `line` and
-    `column` count from 1 within the cell. `cell_id` stays the same when cells are moved: editors go by it.
+    `column` count from 1 within the cell, and `end_column` is the one behind the last character. `cell_id` stays the
+    same when cells are moved: editors go by it.
     """
 
     code: str

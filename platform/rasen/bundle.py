@@ -62,6 +62,7 @@ def make_bundle(files: Iterable[BundleFile]) -> Bundle:
         PipelineError: A path is not usable, or there is more than `MAX_BYTES`.
     """
     ordered = sorted(files, key=lambda file: file.path)
+    _refuse_clashes([file.path for file in ordered])
     size_bytes = sum(len(file.data) for file in ordered)
     if size_bytes > MAX_BYTES:
         largest = max(ordered, key=lambda file: len(file.data))
@@ -88,6 +89,16 @@ def make_bundle(files: Iterable[BundleFile]) -> Bundle:
     )
 
 
+def _refuse_clashes(paths: list[str]) -> None:
+    """Refuse what could not be unpacked: a name that comes twice, or is a file and a folder."""
+    seen: set[str] = set()
+    folders = {parent for path in paths for parent in _parents(path)}
+    for path in paths:
+        if path in seen or path in folders:
+            raise PipelineError(f"file {path!r} comes twice, or is a file and a folder; rename one")
+        seen.add(path)
+
+
 def unpack(data: bytes, target: Path) -> None:
     """Write an archive's files into `target`, an empty or new folder. The caller has checked the digest of `data`.
 
@@ -95,7 +106,7 @@ def unpack(data: bytes, target: Path) -> None:
         TrustError: It is no archive, or holds anything but files below `target`; nothing was written.
         PlatformFailed: `target` holds something already, or could not be written.
     """
-    files = _read_files(data)
+    files = read_files(data)
     try:
         target.mkdir(parents=True, exist_ok=True)
         if any(target.iterdir()):
@@ -123,8 +134,12 @@ def content_sha256(data: bytes) -> str | None:
         return None
 
 
-def _read_files(data: bytes) -> list[BundleFile]:
-    """Read an archive in full; the standard library's `data` filter would also allow links and folders."""
+def read_files(data: bytes) -> list[BundleFile]:
+    """Return the files of an archive, all of them; the standard library's `data` filter would also allow links.
+
+    Raises:
+        TrustError: It is no archive, or holds anything but files inside a folder.
+    """
     files: list[BundleFile] = []
     names: set[str] = set()
     folders: set[str] = set()

@@ -102,7 +102,15 @@ def parse_notebook(data: bytes, *, name: str) -> Notebook:
     Raises:
         NotebookError: It is not JSON (with the line), not of nbformat 4, or its cells are malformed (with the cell).
     """
-    document = _parse_json(data, name)
+    return build_notebook(parse_document(data, name=name), name=name)
+
+
+def build_notebook(document: Any, *, name: str) -> Notebook:  # Any: whatever the JSON held
+    """Make a notebook of parsed JSON; `name` stands for it in messages.
+
+    Raises:
+        NotebookError: It is not of nbformat 4, or its cells are malformed (with the cell).
+    """
     if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
         raise NotebookError(f"{name}: this is JSON but no notebook: it has no `nbformat`")
     version = document["nbformat"]
@@ -143,9 +151,12 @@ def check_runnable(notebook: Notebook) -> None:
     notebook.parameters_cell  # noqa: B018 - asked for its refusal
 
 
-def _parse_json(
-    data: bytes, name: str
-) -> Any:  # Any: whatever the file holds; the caller looks at each piece
+def parse_document(data: bytes, *, name: str) -> Any:  # Any: whatever the file holds
+    """Parse the JSON of a notebook, whose pieces are still to be looked at; `name` stands for it in messages.
+
+    Raises:
+        NotebookError: It is not JSON, with the line.
+    """
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ import ast
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from typing_extensions import TypeAliasType
 
@@ -32,6 +32,17 @@ class Kind(StrEnum):
     DATE = "date"
     DATETIME = "datetime"
     SECRET = "Secret"  # noqa: S105  # a type's name
+
+
+_SCHEMAS: dict[Kind, dict[str, str]] = {
+    Kind.INT: {"type": "integer"},
+    Kind.FLOAT: {"type": "number"},
+    Kind.BOOL: {"type": "boolean"},
+    Kind.STR: {"type": "string"},
+    Kind.DATE: {"type": "string", "format": "date"},
+    Kind.DATETIME: {"type": "string", "format": "date-time"},
+    Kind.SECRET: {"type": "string", "format": "secret-reference"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +87,28 @@ def parse_annotation(text: str) -> ParameterType:
         return _parse_node(ast.parse(text, mode="eval").body)
     except (SyntaxError, RecursionError, MemoryError):
         raise ValueError(f"annotation {text[:80]!r} is not a type; supported are {SUPPORTED}") from None
+
+
+def describe_annotation(text: str) -> dict[str, Any]:  # Any: JSON Schema
+    """Return the type that an annotation names as JSON Schema, for forms; nothing where it is no type."""
+    try:
+        return _schema(parse_annotation(text))
+    except ValueError:
+        return {}
+
+
+def _schema(kind: ParameterType) -> dict[str, Any]:  # Any: JSON Schema
+    match kind:
+        case Scalar():
+            return dict(_SCHEMAS[kind.kind])
+        case Choice():
+            return {"enum": list(kind.values)}
+        case ListOf():
+            return {"type": "array", "items": _schema(kind.item)}
+        case Nullable():
+            return {"anyOf": [_schema(kind.inner), {"type": "null"}]}
+        case _:
+            assert_never(kind)
 
 
 def describe(kind: ParameterType) -> str:

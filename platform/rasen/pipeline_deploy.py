@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from rasen.pipeline_contract import Contract
 from rasen.pipeline_gates import Gate
 from rasen.pipeline_keys import Keys
 from rasen.pipeline_values import (
@@ -225,6 +226,9 @@ class Deploy(Keys):
     major: Annotated[int, Field(strict=True, ge=1)] = Field(
         default=1,
         description="the contract's major version; raised when clients of the live version would break",
+    )
+    contract: Contract | None = Field(
+        default=None, description="what clients send and get; `rasen test` compares the model with it"
     )
     rollout: Rollout | None = Field(
         default=None, description="how a version that passed takes over; at once if absent"

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rasen.errors import PipelineError
 from rasen.pipeline_alerts import Alerts
+from rasen.pipeline_contract import Contract
 from rasen.pipeline_deploy import (
     AB,
     AbortOn,
@@ -151,6 +152,8 @@ def _model_at(location: tuple[int | str, ...]) -> type[Any]:  # Any: the models'
             return Fallback
         case ("deploy", "log"):
             return Log
+        case ("deploy", "contract", *_):
+            return Contract
         case ("deploy", "qualification"):
             return Qualification
         case ("tables", _):

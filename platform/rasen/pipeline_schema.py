@@ -104,9 +104,10 @@ class Step(Keys):
 class Sample(Keys):
     """What the interface test changes so that it ends soon. Accuracy is never judged on it."""
 
-    not_built: ClassVar[tuple[str, ...]] = ("rows",)
-
     parameters: Values = Field(default={}, description="values for the pipeline's parameters")
+    rows: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None, description="the most rows that a query or a file gives; all of them if absent"
+    )
 
 
 class Table(Keys):

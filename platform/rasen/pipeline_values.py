@@ -16,6 +16,7 @@ OWN_PROBLEMS = frozenset(
         "alerts",
         "challengers",
         "confidence",
+        "contract",
         "direction",
         "duration",
         "factor",

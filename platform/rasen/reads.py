@@ -53,7 +53,7 @@ def read_sql(
     if into.context.recorded is not None:
         frame = _recorded(into, into.context.recorded, sql, _json_values(values))
     else:
-        frame = EmbeddedWarehouse(root).query(sql, values)
+        frame = EmbeddedWarehouse(root).query(sql, values, most_rows=into.context.most_rows)
     return _keep_read(into, frame, name or hashlib.sha256(sql.encode()).hexdigest(), source, accept=accept)
 
 
@@ -71,11 +71,13 @@ def read_file(path: str | Path, *, name: str | None = None, accept: Sequence[str
     """
     from rasen.data import files
     from rasen.data.anomalies import check_accept
+    from rasen.data.drawing import draw_rows
 
     check_accept(accept)
-    frame = files.read_file(path, folder=Path.cwd())
+    into = recorder()
+    frame = draw_rows(files.read_file(path, folder=Path.cwd()), into.context.most_rows)
     source: dict[str, object] = {"sql": None, "file": str(path), "parameters": {}}
-    return _keep_read(recorder(), frame, name or str(path), source, accept=accept)
+    return _keep_read(into, frame, name or str(path), source, accept=accept)
 
 
 def _recorded(into: Recorder, folder: Path, sql: str, parameters: dict[str, object]) -> pd.DataFrame:

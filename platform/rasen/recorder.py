@@ -61,6 +61,7 @@ class Context:
         interactive: Whether somebody runs the cells by hand: nothing will be published.
         judged: The version that a gate notebook judges; `None` in every other notebook.
         recorded: Reads of an earlier run that answer instead of the warehouse, `None` but in a repetition.
+        most_rows: The most rows that a read gives, `None` but in an interface test.
     """
 
     run: str
@@ -72,6 +73,7 @@ class Context:
     warehouse: Path | None
     interactive: bool
     recorded: Path | None = None
+    most_rows: int | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
     judged: JudgedVersion | None = None
 
@@ -167,6 +169,7 @@ def read_context(path: Path) -> Context:
             interactive=False,
             judged=None if judged is None else JudgedVersion(**judged),
             recorded=None if recorded is None else Path(recorded),
+            most_rows=data.get("most_rows"),
         )
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InvalidInput(

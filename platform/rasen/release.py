@@ -8,6 +8,7 @@ release; unsaved work runs as a *workspace* release, which only environment `dev
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from rasen.commit_files import (
     Checkout,
     Commit,
     find_checkout,
+    head_commit,
     is_litter,
+    list_dirty,
     list_work_tree,
     read_commit_file,
     read_commit_files,
@@ -58,6 +61,38 @@ class Registered:
     current: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkingCopy:
+    """A pipeline's files as they are now; `changed` are those that differ from the commit that is checked out."""
+
+    folder: str
+    path: str
+    files: tuple[BundleFile, ...]
+    base_commit: str | None
+    changed: tuple[str, ...]
+
+
+def read_working_copy(folder: Path) -> WorkingCopy:
+    """Read the files in `folder` as they are now; in git those that are not ignored.
+
+    Raises:
+        PipelineError: It is no folder, or a file cannot be in a release.
+    """
+    checkout = find_checkout(_existing(folder))
+    commit = head_commit(checkout) if checkout is not None else None
+    changed: list[str] = []
+    if checkout is not None and commit is not None:
+        prefix = f"{checkout.path}/" if checkout.path else ""
+        changed = [path.removeprefix(prefix) for path in list_dirty(checkout)]
+    return WorkingCopy(
+        folder=folder.resolve().name,
+        path=checkout.path if checkout is not None else "",
+        files=tuple(read_work_tree(folder, checkout)),
+        base_commit=commit,
+        changed=tuple(changed),
+    )
+
+
 def register(pipeline_folder: Path, *, store: Store, signer: Signer, image: str) -> Registered:
     """Register the pipeline in `pipeline_folder` as it is in the commit that is checked out.
 
@@ -90,7 +125,7 @@ def register(pipeline_folder: Path, *, store: Store, signer: Signer, image: str)
             return Registered(release=known, created=False, current=current.release)
         _refuse_rewritten(current, commit)
     release = _describe(
-        checked, bundle, image, f"{commit.sequence}-{commit.sha[:12]}", checkout=checkout, commit=commit
+        checked, bundle, image, f"{commit.sequence}-{commit.sha[:12]}", path=checkout.path, commit=commit
     )
     release, created = _write(store, release, bundle, signer)
     return Registered(release=release, created=created, current=_advance(store, release))
@@ -103,15 +138,28 @@ def register_workspace(folder: Path, *, store: Store, signer: Signer, image: str
         PipelineError: `pipeline.yaml` is wrong, or a file cannot be in a release.
         NotebookError: A step's notebook cannot be run.
     """
-    checkout = find_checkout(_existing(folder))
-    files = _read_work_tree(folder, checkout)
-    checked = check_folder(BundleFiles(files), source=_source(folder.resolve().name))
+    copy = read_working_copy(folder)
+    return register_files(
+        copy.files, folder=copy.folder, path=copy.path, store=store, signer=signer, image=image
+    )
+
+
+def register_files(
+    files: Sequence[BundleFile], *, folder: str, path: str = "", store: Store, signer: Signer, image: str
+) -> Release:
+    """Register files that are in memory as a release for environment `dev` only.
+
+    `folder` is the name of their folder, for messages, and `path` where it lies in a repository.
+
+    Raises:
+        PipelineError: `pipeline.yaml` is wrong, or a file cannot be in a release.
+        NotebookError: A step's notebook cannot be run.
+    """
+    checked = check_folder(BundleFiles(files), source=_source(folder))
     bundle = make_bundle(files)
     # The image too: the same files in another environment are another release, and a release never changes.
     digest = hashlib.sha256(f"{bundle.content_sha256}\n{image}".encode()).hexdigest()
-    release = _describe(
-        checked, bundle, image, f"{WORKSPACE_PREFIX}{digest[:12]}", checkout=checkout, commit=None
-    )
+    release = _describe(checked, bundle, image, f"{WORKSPACE_PREFIX}{digest[:12]}", path=path, commit=None)
     return _write(store, release, bundle, signer)[0]
 
 
@@ -194,7 +242,7 @@ def _describe(
     image: str,
     identifier: str,
     *,
-    checkout: Checkout | None,
+    path: str,
     commit: Commit | None,
 ) -> Release:
     """Return the record of a release; without a commit, that of a workspace release."""
@@ -205,7 +253,7 @@ def _describe(
         environments=[WORKSPACE_ENVIRONMENT] if commit is None else None,
         commit=commit.sha if commit else None,
         sequence=commit.sequence if commit else 0,
-        folder=checkout.path if checkout else "",
+        folder=path,
         bundle=BundleRecord(
             sha256=bundle.sha256, size_bytes=len(bundle.data), content_sha256=bundle.content_sha256
         ),
@@ -320,8 +368,12 @@ def _refuse_rewritten(current: Current, commit: Commit) -> None:
         )
 
 
-def _read_work_tree(folder: Path, checkout: Checkout | None) -> list[BundleFile]:
-    """Read a folder's files as they are now; in git those that are not ignored."""
+def read_work_tree(folder: Path, checkout: Checkout | None) -> list[BundleFile]:
+    """Read a folder's files as they are now; in git those that are not ignored.
+
+    Raises:
+        PipelineError: One is a symbolic link.
+    """
     if checkout is None:
         paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     else:

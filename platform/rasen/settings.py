@@ -131,7 +131,9 @@ def process_environment() -> dict[str, str]:
 
 def platform_environment(settings: Settings, **changes: str) -> dict[str, str]:
     """Return the environment for a child process of the platform that must use the very same settings."""
-    ours = {f"RASEN_{name.upper()}": str(value) for name, value in settings.model_dump(mode="json").items()}
+    # Whom commands ask instead of this machine is no business of the platform's own processes, least of all the token.
+    said = settings.model_dump(mode="json", exclude={"server", "token"})
+    ours = {f"RASEN_{name.upper()}": str(value) for name, value in said.items()}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RASEN_")}
     return inherited | ours | changes
 

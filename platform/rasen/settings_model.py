@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, SecretStr, field_serializer, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rasen.settings import find_home
+from rasen.settings_preload import PRELOAD as PRELOAD  # noqa: PLC0414 - the name that callers import from here
 
 Environment = Literal["dev", "staging", "prod"]
 AccessWay = Literal["open", "keys", "jwt"]
@@ -23,57 +24,6 @@ _KMS_KEY = re.compile(
     re.ASCII,
 )
 _ROUTE = re.compile(r"/[A-Za-z0-9._~:@/-]*")
-
-# In this order: what every kernel needs comes first, because it is served between two imports. Left out is what looks,
-# when it is imported, whether it is in a notebook: `tqdm.auto`, `matplotlib_inline.backend_inline`.
-PRELOAD = (
-    "ipykernel.kernelapp",
-    "ipykernel.zmqshell",
-    "ipykernel.debugger",
-    "IPython.core.completerlib",
-    "IPython.core.debugger",
-    "IPython.core.oinspect",
-    "IPython.core.pylabtools",
-    "IPython.extensions.storemagic",
-    "IPython.utils.wildcard",
-    "sqlite3",
-    "tornado.platform.asyncio",
-    "rasen.batch.kernel_main",
-    "rasen.model.stable_pickle",
-    "pandas",
-    "pandas.io.formats.html",
-    "pyarrow.dataset",
-    "pyarrow.pandas_compat",
-    "pyarrow.parquet",
-    "scipy.sparse",
-    "sklearn.compose",
-    "sklearn.ensemble",
-    "sklearn.feature_extraction.text",
-    "sklearn.impute",
-    "sklearn.linear_model",
-    "sklearn.metrics",
-    "sklearn.model_selection",
-    "sklearn.pipeline",
-    "sklearn.preprocessing",
-    "xgboost",
-    "threadpoolctl",
-    "rasen.sdk",
-    "rasen.data.warehouse",
-    "rasen.model.publishing",
-    "rasen.model.qualification",
-    "duckdb",
-    "sqlglot",
-    "papermill",
-    "rasen.batch.engine",
-    "rasen.batch.step",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.pyplot",
-    "pandera.pandas",
-    "scipy.stats",
-    "pygments.formatters.terminal256",
-    "stack_data",
-    "tqdm.asyncio",
-)
 
 
 class Settings(BaseSettings):
@@ -95,6 +45,28 @@ class Settings(BaseSettings):
         default=0, ge=0, le=65535, description="port of the prediction API over gRPC; 0 for none"
     )
     function_port: int = Field(default=8082, ge=0, le=65535, description="port of the deploy function")
+    api_port: int = Field(default=8083, ge=0, le=65535, description="port of the control API")
+    api_access: Literal["token", "hub"] = Field(
+        default="token",
+        description="who may ask the control API: token (`rasen tokens` and this machine's own), or hub (JupyterHub's)",
+    )
+    api_max_body_bytes: int = Field(
+        default=33_554_432,
+        ge=1024,
+        description="largest request body of the control API, in bytes; files are a third larger there",
+    )
+    requested_runs: int = Field(
+        default=1, ge=1, le=64, description="most runs at once of those that the platform was asked for"
+    )
+    server: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s<>|\"'?#]+)?$",
+        description="address of a control API that commands ask instead of this machine, as --server does",
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""),
+        description="token for that control API; by default this machine's own, if it has one",
+    )
     serving_workers: int = Field(default=2, ge=1, le=64, description="number of serving processes")
     max_body_bytes: int = Field(default=1_048_576, ge=1, description="largest request body, in bytes")
     max_rows: int = Field(default=10_000, ge=1, description="most rows in one request")
@@ -339,6 +311,11 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """Private signing keys, each 0600."""
         return self.home / "keys"
+
+    @property
+    def api_token_file(self) -> Path:
+        """The token of this machine's own commands for its control API."""
+        return self.keys_dir / "api.token"
 
     @property
     def warehouse_dir(self) -> Path:

@@ -1,4 +1,4 @@
-"""A BigQuery over HTTP that knows load jobs of Parquet and queries of what they loaded, with faults on demand."""
+"""A BigQuery over HTTP that knows load jobs of Parquet, queries and MERGE of what was loaded; faults on demand."""
 
 import json
 import re
@@ -28,6 +28,7 @@ class BigQuery:
         down: Whether every request is answered with 503.
         forget_answer: Whether the next upload is done and its answer lost.
         failures: What the next jobs fail with, as BigQuery names reasons.
+        replaced: Jobs whose rows have been replaced since.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class BigQuery:
     down: bool = False
     forget_answer: bool = False
     failures: list[str] = field(default_factory=list)
+    replaced: set[str] = field(default_factory=set)
 
     def load(self, resource: dict[str, Any], parquet: bytes) -> tuple[int, dict[str, Any]]:
         """Do what a load job says, at once; return status and body."""
@@ -51,40 +53,31 @@ class BigQuery:
         load = resource["configuration"]["load"]
         assert load["sourceFormat"] == "PARQUET"
         place = load["destinationTable"]
+        if load.get("writeDisposition") == "WRITE_TRUNCATE":
+            self.replaced |= set(self._loads(place["tableId"])) - {job_id}
         file = self.folder / f"{job_id}.parquet"
         file.write_bytes(parquet)
         with duckdb.connect() as connection:
             found = connection.read_parquet(str(file))
-            names = [column["name"] for column in load["schema"]["fields"]]
-            assert found.columns == names
+            names = found.columns
+            assert "schema" not in load or names == [column["name"] for column in load["schema"]["fields"]]
             rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
         self.rows.setdefault(f"{place['datasetId']}.{place['tableId']}", []).extend(rows)
         return 200, self.jobs[job_id]
 
     def query(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Answer a query about one table, in DuckDB; return status and body."""
+        if asked["query"].lstrip().startswith("MERGE"):
+            return self._merge(asked)
         named = re.search(rf"`{PROJECT}\.(\w+)\.(\w+)`", asked["query"])
         assert named is not None
         assert asked["useLegacySql"] is False
         dataset, table = named.groups()
-        files = [
-            str(self.folder / f"{job_id}.parquet")
-            for job_id, job in self.jobs.items()
-            if "errorResult" not in job["status"]
-            and job["configuration"]["load"]["destinationTable"]["tableId"] == table
-        ]
+        files = self._files(table)
         if not files:
             return 404, _error(404, "notFound", f"Not found: Table {PROJECT}:{dataset}.{table}")
         text = asked["query"].replace(named[0], "read_parquet($files)").replace("`", '"')
-        kinds: dict[str, Callable[[str], Any]] = {
-            "INT64": int,
-            "STRING": str,
-            "TIMESTAMP": datetime.fromisoformat,
-        }
-        given: dict[str, Any] = {
-            one["name"]: kinds[one["parameterType"]["type"]](one["parameterValue"]["value"])
-            for one in asked["queryParameters"]
-        }
+        given = _parameters(asked)
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("CREATE MACRO UNIX_MICROS(x) AS epoch_us(x)")
@@ -105,6 +98,61 @@ class BigQuery:
             },
             "rows": [{"f": [{"v": None if value is None else str(value)} for value in row]} for row in rows],
         }
+
+    def rows_of(self, table: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a table as they are now, sorted."""
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.read_parquet(self._files(table)).order("ALL").fetchall()
+
+    def _merge(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Merge one table into another, which is DuckDB's MERGE too; return status and body."""
+        text = asked["query"]
+        target, source = re.findall(r"`\w+\.(\w+)`", text)
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            for name in (target, source):
+                files = self._files(name)
+                if not files:
+                    return 404, _error(404, "notFound", f"Not found: Table {name}")
+                connection.execute(f"CREATE TABLE {name} AS FROM read_parquet($files)", {"files": files})
+            merge = re.sub(r"`\w+\.(\w+)`", r"\1", text).replace("@", "$")
+            try:
+                (affected,) = connection.execute(merge, _parameters(asked)).fetchall()[0]
+            except duckdb.Error as error:
+                return 400, _error(400, "invalidQuery", str(error))
+            job_id = f"merge-{len(self.jobs)}"
+            connection.table(target).write_parquet(str(self.folder / f"{job_id}.parquet"))
+        self.replaced |= set(self._loads(target))
+        place = {"destinationTable": {"tableId": target}}
+        self.jobs[job_id] = {"status": {"state": "DONE"}, "configuration": {"load": place}}
+        done = {"jobComplete": True, "queryId": "1", "numDmlAffectedRows": str(affected), "totalRows": "0"}
+        return 200, done | {"schema": {"fields": []}}
+
+    def _loads(self, table: str) -> list[str]:
+        """Return the jobs whose rows the table shows."""
+        return [
+            job_id
+            for job_id, job in self.jobs.items()
+            if "errorResult" not in job["status"]
+            and job["configuration"]["load"]["destinationTable"]["tableId"] == table
+            and job_id not in self.replaced
+        ]
+
+    def _files(self, table: str) -> list[str]:
+        return [str(self.folder / f"{job_id}.parquet") for job_id in self._loads(table)]
+
+
+def _parameters(asked: dict[str, Any]) -> dict[str, Any]:
+    kinds: dict[str, Callable[[str], Any]] = {
+        "INT64": int,
+        "STRING": str,
+        "TIMESTAMP": datetime.fromisoformat,
+    }
+    return {
+        one["name"]: kinds[one["parameterType"]["type"]](one["parameterValue"]["value"])
+        for one in asked["queryParameters"]
+    }
 
 
 def _error(code: int, reason: str, message: str) -> dict[str, Any]:

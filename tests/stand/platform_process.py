@@ -22,7 +22,9 @@ RASEN = (sys.executable, "-c", "from rasen.cli import main; main()")
 
 def settings_with_free_ports(home: Path) -> Settings:
     """Return settings of a platform that clashes with no other."""
-    ports = {name: free_port("127.0.0.1") for name in ("serving_port", "admin_port", "function_port")}
+    ports = {
+        name: free_port("127.0.0.1") for name in ("serving_port", "admin_port", "function_port", "api_port")
+    }
     return load_settings(home=home, **ports)
 
 

@@ -59,12 +59,17 @@ class PackageInstall:
 
     def check(self, document: Document) -> Iterator[Finding]:
         """Yield one finding for each command that installs."""
-        for code_cell in document.code_cells:
-            for line, command in sorted({*_from_magics(code_cell), *_from_calls(code_cell.tree)}):
+        for code_cell in document.other_cells():
+            for line, command in find_installs(code_cell):
                 message = (
                     f"`{command}` changes the environment of the run; add the package to requirements.lock"
                 )
                 yield finding_at(self.code, self.severity, message, code_cell.cell, line=line)
+
+
+def find_installs(code_cell: CodeCell) -> list[tuple[int, str]]:
+    """Return the commands of a cell that install packages, each with its line."""
+    return sorted({*_from_magics(code_cell), *_from_calls(code_cell)})
 
 
 def _from_magics(code_cell: CodeCell) -> Iterator[tuple[int, str]]:
@@ -88,14 +93,25 @@ def _from_shell_cell(magic: Magic) -> Iterator[tuple[int, str]]:
             yield number, _show(found)
 
 
-def _from_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _last_name(node.func) in _RUNNERS:
-            words = " ".join(word for argument in node.args for word in _texts(argument))
-            if found := _COMMAND.search(words):
-                yield node.lineno, _show(found)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"pip.main", "pip._internal.main"}:
-            yield node.lineno, "pip.main"
+def is_install(call: ast.Call) -> bool:
+    """Return whether a call hands the system a command that installs packages."""
+    return _installed(call) is not None
+
+
+def _from_calls(code_cell: CodeCell) -> Iterator[tuple[int, str]]:
+    for node in code_cell.nodes.of(ast.Call):
+        if (command := _installed(node)) is not None:
+            yield node.lineno, command
+
+
+def _installed(call: ast.Call) -> str | None:
+    name = _last_name(call.func)
+    if name in _RUNNERS:
+        found = _COMMAND.search(" ".join(word for argument in call.args for word in _texts(argument)))
+        return None if found is None else _show(found)
+    if name == "main" and ast.unparse(call.func) in {"pip.main", "pip._internal.main"}:
+        return "pip.main"
+    return None
 
 
 def _last_name(function: ast.expr) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rasen_lint.document import Document, finding_at
-from rasen_lint.finding import Finding, Severity
+from rasen_lint.finding import Finding, Fix, Severity
 
 LIMIT_BYTES = 200_000
 
@@ -42,7 +42,13 @@ class OutputSize:
             f"the outputs take {_kilobytes(total)}, {_kilobytes(share)} of it in this cell; at most "
             f"{_kilobytes(LIMIT_BYTES)} may be saved, clear them"
         )
-        yield finding_at(self.code, self.severity, message, document.notebook.cells[largest])
+        yield finding_at(
+            self.code,
+            self.severity,
+            message,
+            document.notebook.cells[largest],
+            fix=Fix(title="Clear the outputs of all cells", cleared=frozenset(document.output_sizes)),
+        )
 
 
 def _kilobytes(size_bytes: int) -> str:

@@ -161,6 +161,7 @@ def _execute(
             "schema": version.described["schema"],
             "files": {role: file for role, file in files.items() if role != "evaluation"},
         },
+        most_rows=work.most_rows,
     )
     asked = Asked(
         notebook=source / notebook.notebook,
@@ -183,11 +184,17 @@ def _parameters(work: Work, notebook: GateNotebook, path: Path) -> dict[str, Any
     names = {parameter.name for parameter in declared}
     shared = {name: value for name, value in work.release.spec.parameters.items() if name in names}
     asked = {name: value for name, value in work.start.parameters.items() if name in names}
+    sample = work.release.spec.sample if work.start.sample else None
+    sampled = (
+        [(Layer.SAMPLE, {name: value for name, value in sample.parameters.items() if name in names})]
+        if sample is not None
+        else []
+    )
     resolved = resolve_steps(
         {notebook.notebook: declared},
         pipeline=shared,
         own={notebook.notebook: notebook.parameters},
-        layers=[(Layer.REQUEST, asked)],
+        layers=[*sampled, (Layer.REQUEST, asked)],
         scheduled_at=scheduled_instant(work.start),
         timezone=UTC,
     )

@@ -119,6 +119,7 @@ def write_context(
     folder: Path,
     judged: Mapping[str, object] | None = None,
     recorded: Path | None = None,
+    most_rows: int | None = None,
 ) -> None:
     """Write the context file that tells the SDK in the kernel which run this is and where its folders are.
 
@@ -132,6 +133,7 @@ def write_context(
         folder: Where `inputs/` and `staging/` lie.
         judged: For a gate notebook: the endpoint, and the schema and files of the version that stands for it.
         recorded: The reads that answer queries instead of the warehouse.
+        most_rows: The most rows that a read gives; `None` gives all.
     """
     context = {
         "format": 1,
@@ -145,5 +147,6 @@ def write_context(
         "warehouse": str(settings.warehouse_dir),
         "judged": judged,
         "recorded": None if recorded is None else str(recorded),
+        "most_rows": most_rows,
     }
     path.write_text(json.dumps(context), encoding="utf-8")

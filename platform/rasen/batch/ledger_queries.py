@@ -9,18 +9,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from rasen.batch.queries import open_index
 from rasen.deploy.ledger import latest, list_endpoints, read_record
-from rasen.errors import NotFound, ObjectNotFound, RasenError
+from rasen.errors import InvalidInput, NotFound, ObjectNotFound, RasenError
 from rasen.settings import Settings
 from rasen.store import Store, open_store
 from rasen.suggestion import suggest
 from rasen.tracking.ids import check_name
 from rasen.tracking.index import Index
-from rasen.tracking.index_rows import DeploymentRow
+from rasen.tracking.index_rows import DeploymentRow, Problem
 from rasen.tracking.keys import deployment_key
-from rasen.tracking.ledger_records import Freeze, Held, LedgerRecord, Variant
+from rasen.tracking.ledger_records import Action, Freeze, Held, LedgerRecord, Variant
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.signature import TrustStore, load_trust
 
@@ -102,6 +103,32 @@ def newest_record(settings: Settings, endpoint: str) -> LedgerRecord:
     if record is None:
         raise _unknown(endpoint, list_endpoints(store))
     return record
+
+
+def list_decisions(
+    settings: Settings,
+    endpoint: str | None,
+    *,
+    action: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+) -> tuple[list[DeploymentRow], list[Problem]]:
+    """Return what was decided, newest first, and what of the ledgers cannot be read.
+
+    Raises:
+        NotFound: Nothing was ever decided about `endpoint`, but about others.
+        InvalidInput: There is no such action.
+    """
+    if action is not None and action not in get_args(Action):
+        raise InvalidInput(f"--action {action!r} is none; choose from {', '.join(get_args(Action))}")
+    index = open_index(settings)
+    rows = index.deployments(endpoint, action=action, since=since, until=until, limit=limit)
+    known = index.endpoints()
+    if endpoint is not None and not rows and known and endpoint not in known:
+        raise _unknown(endpoint, known)
+    problems = index.problems(f"endpoints/{endpoint}/deployments/" if endpoint else "endpoints/")
+    return rows, problems
 
 
 def describe_decision(settings: Settings, endpoint: str, number: int) -> DecisionDetails:

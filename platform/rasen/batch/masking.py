@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from rasen.secret_reference import parse_reference
+from rasen.secret_shapes import SHAPES
 from rasen.secret_values import SHORTEST
 
 _CUT_SHORT = 12  # characters of a long secret's beginning or end that are masked where the rest is missing
@@ -27,32 +28,6 @@ _LONG_TEXT = 16  # characters of a text in a JSON document from which on it is t
 _CHUNK_BYTES = 1 << 20
 _NEEDLE = 4  # characters of the row of letters and digits that is worth being searched for first
 _KEY_CHARACTERS = re.compile(r"[^A-Za-z0-9_.-]")
-
-# What gives itself away by its form: a text that must be there, the whole of it, and what replaces it.
-_PATTERNS = (
-    (
-        "PRIVATE KEY-----",
-        re.compile(
-            r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|(?:\s*[A-Za-z0-9+/=]{4,})*)",
-            re.DOTALL,
-        ),
-        "[secret private key]",
-    ),
-    ("AKIA", re.compile(r"\bAKIA[0-9A-Z]{16}\b"), "[secret AWS key]"),
-    ("ASIA", re.compile(r"\bASIA[0-9A-Z]{16}\b"), "[secret AWS key]"),
-    ("gh", re.compile(r"gh[oprsu]_[A-Za-z0-9]{36,255}\b"), "[secret GitHub token]"),
-    ("github_pat_", re.compile(r"\bgithub_pat_[A-Za-z0-9_]{22,255}\b"), "[secret GitHub token]"),
-    ("xox", re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"), "[secret Slack token]"),
-    ("rasen_", re.compile(r"\brasen_[0-9a-f]{12}\.[A-Za-z0-9_-]{20,}"), "[secret Rasen key]"),
-    ("AIza", re.compile(r"\bAIza[A-Za-z0-9_-]{35}"), "[secret Google key]"),
-    (
-        "uthorization",
-        re.compile(
-            r"""(?i)(authorization\\?['"]?\s*[:=,]\s*\\?['"]?(?:bearer|basic|token)\s+)(?!\[secret )[^\s'"\\,;]{6,}"""
-        ),
-        r"\1[secret token]",
-    ),
-)
 
 
 class Mask:
@@ -63,7 +38,7 @@ class Mask:
     """
 
     def __init__(self, *, patterns: bool = True) -> None:
-        self._patterns = _PATTERNS if patterns else ()
+        self._patterns = SHAPES if patterns else ()
         self._lock = threading.Lock()
         self._names: dict[str, str] = {}
         self._forms: tuple[
@@ -93,9 +68,9 @@ class Mask:
         if not (self._forms or self._patterns) or len(text) < SHORTEST:
             return text
         text = self._replace(text)
-        for needle, pattern, replacement in self._patterns:
-            if needle in text:
-                text = pattern.sub(replacement, text)
+        for shape in self._patterns:
+            if shape.needle in text:
+                text = shape.pattern.sub(shape.replacement, text)
         return text
 
     def key(self, text: str) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from rasen.batch.start import Resumed, Started, newest_run, read_start, scheduled_instant, start_run
+from rasen.batch.start import Resumed, Started, later_than_all, read_start, scheduled_instant, start_run
 from rasen.errors import DigestMismatch, InvalidInput, NotFound, ObjectNotFound
 from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store
-from rasen.tracking.ids import instant_of, run_id
+from rasen.tracking.ids import run_id
 from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX, QUALIFY_STEP, request_key, tombstone_key
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Manifest, Request
@@ -32,10 +32,7 @@ def file_qualification(store: Store, pipeline: str, run: str, *, by: str, now: d
     so that the run will be the newest.
     """
     name = QUALIFY_REQUEST_PREFIX + secrets.token_hex(6)
-    newest = newest_run(store, pipeline)
-    at = now.astimezone(UTC)
-    if newest is not None:
-        at = max(at, instant_of(newest) + timedelta(milliseconds=1))
+    at = later_than_all(store, pipeline, now)
     request = Request(kind="qualify", run=run, at=at, by=by)
     store.write(request_key(pipeline, name), request.to_bytes(), if_generation=0)
     return name

@@ -11,18 +11,17 @@ import sys
 from collections.abc import Iterator
 
 from rasen.batch.cancellation import is_attended
+from rasen.batch.executor import machine_cpus
 from rasen.batch.finish import Finished, read_finished
+from rasen.batch.platform_runs import Place, refuse_platform_run, start_platform_run
 from rasen.batch.requalify import read_request, run_of_request, start_qualification
 from rasen.batch.run_events import RunEvent, RunWarned, StepEnded, StepLost
 from rasen.batch.runner import run_to_end
-from rasen.errors import RasenError, StoreError
+from rasen.errors import InvalidInput, RasenError, StoreError, TrustError
 from rasen.settings import Settings, load_settings
 from rasen.store import Store, open_store
-from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX
+from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX, RUN_REQUEST_PREFIX
 from rasen.tracking.records import Start
-
-Place = tuple[str, str]
-"""A request: its pipeline and its id."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,8 +59,12 @@ def work_on_request(settings: Settings, store: Store, pipeline: str, name: str) 
         InvalidInput: It cannot be run; nothing was started.
         TrustError: Something that it needs cannot be trusted.
     """
-    release, started = start_qualification(settings, store, pipeline, name)
-    return started.start, run_to_end(settings, store, release, started.start, _tell, jobs=1)
+    if not name.startswith(RUN_REQUEST_PREFIX):
+        release, started = start_qualification(settings, store, pipeline, name)
+        return started.start, run_to_end(settings, store, release, started.start, _tell, jobs=1)
+    release, started = start_platform_run(settings, store, pipeline, name)
+    jobs = max(1, machine_cpus() // settings.requested_runs)
+    return started.start, run_to_end(settings, store, release, started.start, _tell, jobs=jobs)
 
 
 def _tell(event: RunEvent) -> None:
@@ -88,7 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         start, finished = work_on_request(settings, open_store(settings), pipeline, name)
     except RasenError as error:
-        _say(f"request {name} of {pipeline} cannot be run: {type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, InvalidInput | TrustError) and name.startswith(RUN_REQUEST_PREFIX):
+            refuse_platform_run(open_store(settings), pipeline, name, f"it cannot be run: {reason}")
+        _say(f"request {name} of {pipeline} cannot be run: {reason}")
         return error.exit_code
     told = f": {finished.end.error}" if finished.end is not None and finished.end.error else ""
     _say(f"request {name} of {pipeline} became run {start.run}: {finished.verdict.value}{told}")

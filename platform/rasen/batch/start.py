@@ -18,7 +18,13 @@ from rasen.parameters import Layer, Resolved, resolve_steps
 from rasen.release import Release
 from rasen.store import Store
 from rasen.tracking.ids import instant_of, run_id
-from rasen.tracking.keys import CANCEL_PREFIX, QUALIFY_REQUEST_PREFIX, request_key, start_key
+from rasen.tracking.keys import (
+    CANCEL_PREFIX,
+    QUALIFY_REQUEST_PREFIX,
+    RUN_REQUEST_PREFIX,
+    request_key,
+    start_key,
+)
 from rasen.tracking.records import Request, Start
 
 
@@ -73,20 +79,30 @@ def file_request(
     for prefix, wish in (
         (CANCEL_PREFIX, "to cancel a run"),
         (QUALIFY_REQUEST_PREFIX, "to qualify a version"),
+        (RUN_REQUEST_PREFIX, "to the platform"),
     ):
         if name.startswith(prefix):
             raise InvalidInput(f"--request {name!r}: names that begin with {prefix!r} are wishes {wish}")
-    key = request_key(pipeline, name)
-    newest = newest_run(store, pipeline)
-    at = now.astimezone(UTC)
-    if newest is not None:
-        at = max(at, instant_of(newest) + timedelta(milliseconds=1))
+    at = later_than_all(store, pipeline, now)
     record = Request(kind="run", parameters=dict(parameters), deploy=deploy, at=at, by=by)
+    return name, write_request(store, pipeline, name, record)
+
+
+def write_request(store: Store, pipeline: str, name: str, record: Request) -> Request:
+    """Write a request down and return it, or the one that is there under its name."""
+    key = request_key(pipeline, name)
     try:
         store.write(key, record.to_bytes(), if_generation=0)
     except PreconditionFailed:
-        record = Request.from_bytes(store.read(key), source=key)
-    return name, record
+        return Request.from_bytes(store.read(key), source=key)
+    return record
+
+
+def later_than_all(store: Store, pipeline: str, now: datetime) -> datetime:
+    """Return `now`, or an instant that is later than every start of the pipeline: the run shall be the newest."""
+    newest = newest_run(store, pipeline)
+    at = now.astimezone(UTC)
+    return at if newest is None else max(at, instant_of(newest) + timedelta(milliseconds=1))
 
 
 def newest_run(store: Store, pipeline: str) -> str | None:
@@ -106,8 +122,13 @@ def start_run(
     deploy: bool,
     image: str,
     resumed: Resumed | None = None,
+    sample: bool = False,
+    request: Request | None = None,
 ) -> Started:
     """Record that a run of `release` begins; parameters are checked before anything is written.
+
+    `sample` says that it is an interface test: on what the pipeline declares under `sample`. `request` is one that the
+    platform answers: who filed it, and what working copy it is of, goes into the record.
 
     Raises:
         ParameterError: A parameter is unknown to every step, or its value is not of its type.
@@ -124,11 +145,15 @@ def start_run(
         parameters=dict(parameters),
         deploy=deploy,
         image=image,
+        sample=sample,
         scheduled_at=resumed.scheduled_at if resumed else None,
         resumes=resumed.run if resumed and not resumed.qualifies else None,
         qualifies=resumed.run if resumed and resumed.qualifies else None,
         judged_at=resumed.judged_at if resumed else None,
         reuses=dict(resumed.reuses) if resumed else {},
+        by=request.by if request else None,
+        base_commit=request.base_commit if request else None,
+        changed=request.changed if request else [],
     )
     step_parameters(release, start)
     key = start_key(release.pipeline, run)
@@ -151,7 +176,7 @@ def type_request(
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
     layers = [(Layer.YAML, given), (Layer.COMMAND_LINE, typed)]
-    resolved = _resolve(release, layers, at=at)
+    resolved = resolve_release(release, layers, at=at)
     return {
         name: one.values[name]
         for one in resolved.values()
@@ -184,12 +209,20 @@ def step_parameters(release: Release, start: Start) -> dict[str, Resolved]:
     Raises:
         ParameterError: A name is unknown to every step, or a value is not of its type.
     """
-    return _resolve(release, [(Layer.REQUEST, start.parameters)], at=scheduled_instant(start))
+    layers: list[tuple[str, Mapping[str, object]]] = [(Layer.REQUEST, start.parameters)]
+    if start.sample and release.spec.sample is not None:
+        layers.insert(0, (Layer.SAMPLE, release.spec.sample.parameters))
+    return resolve_release(release, layers, at=scheduled_instant(start))
 
 
-def _resolve(
+def resolve_release(
     release: Release, layers: Sequence[tuple[str, Mapping[str, object]]], *, at: datetime
 ) -> dict[str, Resolved]:
+    """Return the parameters of every step with what the layers, lowest first, say for a run of the instant `at`.
+
+    Raises:
+        ParameterError: A name is unknown to every step, or a value is not of its type.
+    """
     return resolve_steps(
         release.parameters,
         pipeline=release.spec.parameters,

@@ -133,6 +133,7 @@ def run_notebook(work: Work) -> Ending:
         parameters=work.parameters,
         folder=work.folder,
         recorded=work.settings.recorded_dir / work.step if work.start.repeats is not None else None,
+        most_rows=work.most_rows,
     )
     asked = Asked(
         notebook=source / spec.notebook,

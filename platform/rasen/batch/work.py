@@ -47,6 +47,12 @@ class Work:
         """Where in the store the attempt's files lie."""
         return step_prefix(self.pipeline, self.run, self.step, self.attempt)
 
+    @property
+    def most_rows(self) -> int | None:
+        """The most rows that a read gives: all but in an interface test."""
+        sample = self.release.spec.sample
+        return sample.rows if self.start.sample and sample is not None else None
+
     def result_of(self, step: str) -> StepResult:
         """Return the result of another step that counts for this run.
 

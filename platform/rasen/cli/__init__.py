@@ -15,6 +15,7 @@ from rich.console import Console
 
 from rasen.cli import (
     alerts,
+    api,
     bisect,
     cancel,
     compare,
@@ -22,6 +23,7 @@ from rasen.cli import (
     decisions,
     demo,
     deployments,
+    export,
     history,
     keys,
     live,
@@ -33,12 +35,15 @@ from rasen.cli import (
     rerun,
     restore,
     retention,
+    review,
     rollout,
     run,
     runs,
     show,
     snippets,
     tables,
+    test,
+    tokens,
     trust,
     up,
 )
@@ -58,10 +63,11 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for module in (
-        *(register, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(export, review),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
-        *(trust, keys, alerts, retention, tables, snippets, up, demo),
+        *(trust, keys, tokens, alerts, retention, tables, snippets, up, api, demo),
     ):
         module.add_commands(app)
     for point in sorted(entry_points(group="rasen.commands"), key=lambda point: point.name):

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rasen.batch.plain_text import clean_line, clean_text, without_colours
+from rasen.cli.control import ServerOption, open_control
 from rasen.cli.output import (
     JsonFlag,
     colour_verdict,
@@ -22,7 +23,6 @@ from rasen.cli.output import (
     show_duration,
     show_time,
 )
-from rasen.settings import load_settings
 
 if TYPE_CHECKING:
     from rasen.batch.comparison import (
@@ -49,12 +49,11 @@ def compare(
     left: Annotated[str, typer.Argument(help="id of a run, or enough of its beginning or of its last part")],
     right: Annotated[str, typer.Argument(help="another run of the same pipeline")],
     *,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what differs between two runs of a pipeline: parameters, metrics, data, libraries, code, how they went."""
-    from rasen.batch.comparison import compare_runs
-
-    found = compare_runs(load_settings(), left, right)
+    found = open_control(server).compare(left, right)
     if as_json:
         print_json(found)
         return

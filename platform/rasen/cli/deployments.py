@@ -9,15 +9,15 @@ import typer
 from rich.markup import escape
 
 from rasen.batch.plain_text import clean_line
+from rasen.batch.when import parse_when
+from rasen.cli.control import Control, ServerOption, open_control
 from rasen.cli.output import JsonFlag, console, print_json, show_time
-from rasen.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rasen.batch.ledger_queries import DecisionDetails
-    from rasen.settings import Settings
-    from rasen.tracking.index_rows import DeploymentRow, Problem
+    from rasen.tracking.index_rows import DeploymentRow
     from rasen.tracking.ledger_records import Variant
 
 ACTION_COLOURS = {
@@ -55,21 +55,29 @@ def list_deployments(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
     *,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List what was decided about each endpoint, and why; with a number, everything that a record says."""
     from rasen.errors import InvalidInput
 
-    settings = load_settings()
+    control = open_control(server)
     if number is not None:
         assert endpoint is not None  # arguments come in order
         if action or since or until:
             raise InvalidInput(
                 "one record is asked for by its number alone, without --action, --since and --until"
             )
-        _show_one(settings, endpoint, number, as_json=as_json)
+        _show_one(control, endpoint, number, as_json=as_json)
         return
-    rows, problems = _find(settings, endpoint, action=action, since=since, until=until, limit=limit)
+    now = datetime.now(tz=UTC)
+    rows, problems = control.deployments(
+        endpoint,
+        action=action,
+        since=parse_when("--since", since, now=now) if since is not None else None,
+        until=parse_when("--until", until, now=now, end_of_day=True) if until is not None else None,
+        limit=limit,
+    )
     if as_json:
         print_json(rows)
         return
@@ -86,41 +94,6 @@ def list_deployments(
         out.print(f"nothing{fits} was decided yet" + (f" about endpoint {endpoint!r}" if endpoint else ""))
 
 
-def _find(
-    settings: Settings,
-    endpoint: str | None,
-    *,
-    action: str | None,
-    since: str | None,
-    until: str | None,
-    limit: int,
-) -> tuple[list[DeploymentRow], list[Problem]]:
-    from typing import get_args
-
-    from rasen.batch.queries import open_index
-    from rasen.cli.runs import parse_when
-    from rasen.errors import InvalidInput, NotFound
-    from rasen.suggestion import suggest
-    from rasen.tracking.ledger_records import Action
-
-    if action is not None and action not in get_args(Action):
-        raise InvalidInput(f"--action {action!r} is none; choose from {', '.join(get_args(Action))}")
-    now = datetime.now(tz=UTC)
-    index = open_index(settings)
-    rows = index.deployments(
-        endpoint,
-        action=action,
-        since=parse_when("--since", since, now=now) if since is not None else None,
-        until=parse_when("--until", until, now=now, end_of_day=True) if until is not None else None,
-        limit=limit,
-    )
-    known = index.endpoints()
-    if endpoint is not None and not rows and known and endpoint not in known:
-        raise NotFound(f"nothing was decided about endpoint {endpoint!r}: {suggest(endpoint, known)}")
-    problems = index.problems(f"endpoints/{endpoint}/deployments/" if endpoint else "endpoints/")
-    return rows, problems
-
-
 def _lines(row: DeploymentRow) -> tuple[str, str]:
     colour = ACTION_COLOURS.get(row.action, "red")
     head = typer.style(f"{row.endpoint} {row.number}", bold=True) + "  " + typer.style(row.action, fg=colour)
@@ -128,10 +101,8 @@ def _lines(row: DeploymentRow) -> tuple[str, str]:
     return f"{head}  {row.run or ''}  {who}", f"  {clean_line(row.reason, most=2000)}"
 
 
-def _show_one(settings: Settings, endpoint: str, number: int, *, as_json: bool) -> None:
-    from rasen.batch.ledger_queries import describe_decision
-
-    found = describe_decision(settings, endpoint, number)
+def _show_one(control: Control, endpoint: str, number: int, *, as_json: bool) -> None:
+    found = control.decision(endpoint, number)
     if as_json:
         print_json(found)
         return

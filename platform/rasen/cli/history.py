@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 
 from rasen.batch.plain_text import clean_line
+from rasen.batch.when import parse_when
 from rasen.cli.deployments import ACTION_COLOURS
 from rasen.cli.output import JsonFlag, colour_verdict, console, print_json, short_run, show_metrics, show_time
-from rasen.cli.runs import parse_when
 from rasen.settings import load_settings
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 
 from rasen.batch.plain_text import clean_line
+from rasen.batch.when import parse_when
+from rasen.cli.control import ServerOption, open_control
 from rasen.cli.output import JsonFlag, console, print_json, show_time
-from rasen.cli.runs import parse_when
-from rasen.settings import load_settings
 
 if TYPE_CHECKING:
     from rasen.batch.ledger_queries import LiveEndpoint, LiveVersion
@@ -35,13 +35,12 @@ def show_live(
         ),
     ] = None,
     *,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what answers at each endpoint, since when and by whose decision; or what did at an instant."""
-    from rasen.batch.ledger_queries import describe_live
-
     instant = parse_when("--at", at, now=datetime.now(tz=UTC)) if at is not None else None
-    found = describe_live(load_settings(), endpoint, at=instant)
+    found = open_control(server).live(endpoint, at=instant)
     if as_json:
         print_json(found)
         return

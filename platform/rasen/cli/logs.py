@@ -13,12 +13,12 @@ from rich.text import Text
 
 from rasen.batch.plain_text import without_colours
 from rasen.batch.printed import Line
+from rasen.cli.control import ServerOption, open_client
 from rasen.cli.output import JsonFlag, colour_verdict, console
 from rasen.settings import load_settings
 
 if TYPE_CHECKING:
-    from rasen.batch.finish import Finished
-    from rasen.tracking.records import Start
+    from rasen.api.client import ControlClient
 
 _LOOK_SECONDS = 0.5
 _ATTENDED_LOOKS = 4  # looks between two questions whether anybody works on the run
@@ -42,6 +42,7 @@ def show_logs(
     attempt: Annotated[
         int | None, typer.Option(min=1, help="this attempt of the step, instead of the last one")
     ] = None,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Print what the cells of a run's notebooks have printed, their errors, and their processes' logs."""
@@ -56,6 +57,10 @@ def show_logs(
         raise InvalidInput(
             f"--attempt {attempt} and --follow exclude one another: what runs is the last attempt"
         )
+    client = open_client(server)
+    if client is not None:
+        _show_remote(client, run, step, follow=follow, attempt=attempt, as_json=as_json)
+        return
     settings = load_settings()
     store = open_store(settings)
     row = find_run(settings, run)
@@ -76,7 +81,31 @@ def show_logs(
             printer.line(printed.step, printed.attempt, printed.line)
         if finished is None and looks % _ATTENDED_LOOKS == 0:
             left = 0 if reader.is_attended() else left + 1
-    printer.end(start, finished, unattended=finished is None and left == _LEFT_MOST)
+    verdict = finished.verdict.value if finished is not None else None
+    printer.end(start.pipeline, start.run, verdict, unattended=finished is None and left == _LEFT_MOST)
+
+
+def _show_remote(
+    client: ControlClient, run: str, step: str | None, *, follow: bool, attempt: int | None, as_json: bool
+) -> None:
+    """Print what a control API knows of a run's prints; to follow is to ask for the next lines again."""
+    state = client.run(run)
+    run = state["run"]
+    several = step is None and len(state["steps"]) != 1
+    printer = _JsonPrinter() if as_json else _Printer(console(), several=several)
+    offset, verdict, left = 0, None, 0
+    while True:
+        found = client.logs(run, step=step, attempt=attempt, offset=offset)
+        offset, verdict = found["offset"], found["verdict"]
+        for one in found["lines"]:
+            line = Line(kind=one["kind"], text=one["text"], cell=one["cell"])
+            printer.line(one["step"], one["attempt"], line)
+        if verdict is not None or (not found["lines"] and (not follow or left >= _LEFT_MOST)):
+            break
+        if not found["lines"]:
+            time.sleep(_LOOK_SECONDS * _ATTENDED_LOOKS if left else _LOOK_SECONDS)
+            left = left + 1 if client.run(run)["attended"] is False else 0
+    printer.end(state["pipeline"], run, verdict, unattended=follow and verdict is None)
 
 
 class _Printer:
@@ -109,14 +138,12 @@ class _Printer:
                 text.append_text(Text.from_ansi(line.text, style=_STYLES.get(line.kind, "")))
         self._out.print(text, soft_wrap=True)
 
-    def end(self, start: Start, finished: Finished | None, *, unattended: bool) -> None:
+    def end(self, pipeline: str, run: str, verdict: str | None, *, unattended: bool) -> None:
         """Print how the run ended."""
-        self._out.print(
-            f"[bold]{start.pipeline}[/bold]  {start.run}  {colour_verdict(finished.verdict if finished else None)}"
-        )
+        self._out.print(f"[bold]{pipeline}[/bold]  {run}  {colour_verdict(verdict)}")
         if unattended:
             self._out.print(
-                f"[yellow]nobody works on this run any more[/yellow]; `rasen cancel {start.run}` brings it to its end"
+                f"[yellow]nobody works on this run any more[/yellow]; `rasen cancel {run}` brings it to its end"
             )
 
 
@@ -128,12 +155,9 @@ class _JsonPrinter:
         text = without_colours(line.text)
         self._write({"step": step, "attempt": attempt, "cell": line.cell, "kind": line.kind, "text": text})
 
-    def end(self, start: Start, finished: Finished | None, *, unattended: bool) -> None:
+    def end(self, pipeline: str, run: str, verdict: str | None, *, unattended: bool) -> None:
         """Print how the run ended."""
-        verdict = finished.verdict.value if finished else None
-        self._write(
-            {"pipeline": start.pipeline, "run": start.run, "verdict": verdict, "unattended": unattended}
-        )
+        self._write({"pipeline": pipeline, "run": run, "verdict": verdict, "unattended": unattended})
 
     def _write(self, value: dict[str, object]) -> None:
         sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

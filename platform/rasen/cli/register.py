@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from rasen.cli.control import ServerOption, open_control
 from rasen.cli.output import JsonFlag, console, print_json, print_table
 from rasen.settings import load_settings
 
@@ -62,26 +63,11 @@ def register_pipelines(
 def list_releases(
     pipeline: Annotated[str | None, typer.Argument(help="only this pipeline")] = None,
     *,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the registered pipelines with their current release, or all releases of one."""
-    from rasen.errors import NotFound
-    from rasen.release import current_release
-    from rasen.store import open_store
-
-    store = open_store(load_settings())
-    pipelines = store.children("releases/")
-    if pipeline is not None and pipeline not in pipelines:
-        raise NotFound(f"no pipeline {pipeline!r} is registered; there are {', '.join(pipelines) or 'none'}")
-    rows = []
-    for name in [pipeline] if pipeline else pipelines:
-        current = current_release(store, name)
-        names = [child for child in store.children(f"releases/{name}/") if not child.endswith(".json")]
-        rows += [
-            {"pipeline": name, "release": release, "current": release == current}
-            for release in names
-            if pipeline or release == current
-        ]
+    rows = open_control(server).releases(pipeline)
     if as_json:
         print_json(rows)
         return
@@ -89,7 +75,7 @@ def list_releases(
         "",
         ("pipeline", "release", ""),
         [
-            (str(row["pipeline"]), str(row["release"]), "[green]current[/green]" if row["current"] else "")
+            (escape(row.pipeline), escape(row.release), "[green]current[/green]" if row.current else "")
             for row in rows
         ],
     )

@@ -11,9 +11,9 @@ import typer
 from rich.markup import escape
 
 from rasen.batch.plain_text import clean_line
+from rasen.batch.when import WHEN, parse_when
 from rasen.cli.output import JsonFlag, console, print_json, print_table, short_run, show_time
 from rasen.cli.predict import PlotOption, SecondsOption, show_answer
-from rasen.cli.runs import WHEN, parse_when
 from rasen.settings import load_settings
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from rasen.cli.control import ServerOption, open_client
 from rasen.cli.output import JsonFlag, colour_verdict, console, print_json
 from rasen.settings import load_settings
 
@@ -77,6 +78,7 @@ def run_pipeline(
     explain: Annotated[
         bool, typer.Option("--explain", help="only show where each parameter's value would come from")
     ] = False,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a pipeline's notebooks, qualify and publish its model; exit with the code of the verdict."""
@@ -89,8 +91,27 @@ def run_pipeline(
     _check_combination(pipeline, resume=resume, from_step=from_step, changes=changes, qualify=qualify)
     if qualify is not None and (changes or dev or release_id or deploy is not None):
         _refuse_with_qualify()
-    settings = load_settings()
     given = _read_yaml(parameters_file) if parameters_file else {}
+    client = open_client(server)
+    if client is not None:
+        from rasen.cli.remote_run import run_remotely
+
+        _check_remote(resume=resume, qualify=qualify, explain=explain, jobs=jobs)
+        assert pipeline is not None  # held above
+        raise typer.Exit(
+            run_remotely(
+                client,
+                pipeline,
+                dev=dev,
+                release_id=release_id,
+                given=given,
+                typed=parameter or [],
+                deploy=deploy,
+                request=request,
+                as_json=as_json,
+            )
+        )
+    settings = load_settings()
     now = datetime.now(tz=UTC)
     if explain:
         assert pipeline is not None  # held above
@@ -145,6 +166,18 @@ def run_pipeline(
         for line in executed.explanation():
             out.print(escape(line), soft_wrap=True)
     raise typer.Exit(executed.exit_code)
+
+
+def _check_remote(*, resume: str | None, qualify: str | None, explain: bool, jobs: int | None) -> None:
+    from rasen.errors import InvalidInput
+
+    given = {"--resume": resume, "--qualify": qualify, "--explain": explain or None, "--jobs": jobs}
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise InvalidInput(
+            f"{', '.join(wrong)} and --server exclude one another: the control API starts new runs, and its platform "
+            "says how many steps run at once"
+        )
 
 
 def _refuse_with_qualify() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from rasen.batch.plain_text import clean_line
+from rasen.batch.when import WHEN
+from rasen.cli.control import ServerOption, open_control
 from rasen.cli.output import (
     JsonFlag,
     colour_verdict,
@@ -23,9 +23,6 @@ from rasen.cli.output import (
 )
 from rasen.settings import load_settings
 from rasen.tracking.index_rows import RunRow
-
-WHEN = "2026-01-31, 2026-01-31T04:10, or a time back from now: 90s, 20m, 2h, 3d"
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -65,35 +62,32 @@ def list_runs(  # noqa: PLR0917 - typer passes them by name
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
     *,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List runs, newest first; what is given is all met."""
-    from rasen.batch.queries import open_index
-    from rasen.errors import InvalidInput
-    from rasen.tracking.index_queries import RunFilter, parse_metric
-    from rasen.tracking.records import Verdict
-
-    known = [*(one.value for one in Verdict), "running"]
-    if verdict is not None and verdict not in known:
-        raise InvalidInput(f"--verdict {verdict!r} is none; choose from {', '.join(known)}")
-    if origin not in {None, "release", "workspace"}:
-        raise InvalidInput(f"--origin {origin!r} is none; choose from release, workspace")
-    now = datetime.now(tz=UTC)
-    wanted = RunFilter(
+    found = open_control(server).runs(
+        limit=limit,
+        metrics=metric or (),
         pipeline=pipeline,
         verdict=verdict,
+        since=since,
+        until=until,
+        search=search,
         release=release,
         origin=origin,
         trigger=trigger,
-        since=parse_when("--since", since, now=now) if since is not None else None,
-        until=parse_when("--until", until, now=now, end_of_day=True) if until is not None else None,
-        metrics=tuple(parse_metric(one) for one in metric or ()),
-        search=search,
     )
-    rows = open_index(load_settings()).runs(wanted, limit=limit)
+    rows = found.runs
     if as_json:
         print_json(rows)
         return
+    for one in found.waiting:
+        what = "is cancelled before it begins" if one.cancelling else f"waits, place {one.place}"
+        console().print(
+            f"{short_run(one.run)}  {escape(one.pipeline)}  [cyan]{what}[/cyan], asked for by {escape(one.by)}",
+            soft_wrap=True,
+        )
     print_table(
         "",
         ("run", "pipeline", "started", "duration", "verdict", "metrics or error"),
@@ -109,34 +103,6 @@ def list_runs(  # noqa: PLR0917 - typer passes them by name
             for row in rows
         ],
     )
-
-
-def parse_when(option: str, text: str, *, now: datetime, end_of_day: bool = False) -> datetime:
-    """Return the instant that somebody typed; without an offset it is in the zone of this machine.
-
-    Args:
-        option: What it was typed after, for the message.
-        text: An ISO date or time, or a duration back from now.
-        now: The instant that durations count back from, aware.
-        end_of_day: Whether a date stands for its end, as it does after "until".
-
-    Raises:
-        InvalidInput: It is neither.
-    """
-    from rasen.errors import InvalidInput
-    from rasen.pipeline_values import parse_duration
-
-    try:
-        return now - parse_duration(text.strip())
-    except ValueError:
-        pass
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise InvalidInput(f"{option} {text!r} is no time; write {WHEN}") from None
-    if end_of_day and _DATE.fullmatch(text.strip()):
-        at += timedelta(days=1)
-    return at.astimezone()
 
 
 def reindex(*, as_json: JsonFlag = False) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rasen.batch.plain_text import clean_line
+from rasen.cli.control import ServerOption, open_control
 from rasen.cli.output import (
     JsonFlag,
     colour_verdict,
@@ -20,13 +21,15 @@ from rasen.cli.output import (
     show_metrics,
     show_time,
 )
-from rasen.settings import load_settings
+from rasen.release import WORKSPACE_PREFIX
 from rasen.tracking.keys import step_prefix
 from rasen.tracking.records import LiveStep, StepResult
 
 if TYPE_CHECKING:
-    from rasen.batch.queries import RunDetails, StepDetails
-    from rasen.settings import Settings
+    from pathlib import Path
+
+    from rasen.batch.queries import StepDetails
+    from rasen.batch.run_states import RunState
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -37,23 +40,28 @@ def add_commands(app: typer.Typer) -> None:
 def show_run(
     run: Annotated[str, typer.Argument(help="id of the run, or enough of its beginning or of its last part")],
     *,
+    server: ServerOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show one run: its steps, verdicts, parameters, metrics, files, and what was decided about its model."""
-    from rasen.batch.queries import describe_run
-
-    settings = load_settings()
-    details = describe_run(settings, run)
+    control = open_control(server)
+    details = control.run(run)
     if as_json:
         print_json(details)
         return
     start = details.start
     out = console()
+    if start is None:
+        _show_unbegun(out, details)
+        return
+    folder = control.store_dir
     took = f"  {show_duration(details.seconds)}" if details.seconds is not None else ""
     out.print(
         f"[bold]{escape(start.pipeline)}[/bold]  {details.run}  {colour_verdict(details.verdict)}{took}"
     )
     out.print(f"release {escape(start.release)} ({start.origin}), environment {start.environment}")
+    for line in _origin(details):
+        out.print(escape(line), soft_wrap=True)
     if start.parameters:
         out.print("asked for with " + escape(", ".join(f"{k}={v!r}" for k, v in start.parameters.items())))
     if start.resumes:
@@ -65,7 +73,7 @@ def show_run(
     if details.burial:
         out.print(f"[yellow]{escape(details.burial)}[/yellow]", soft_wrap=True)
     for step in details.steps:
-        _show_step(out, settings, details, step)
+        _show_step(out, folder, details, step)
     if details.error:
         out.print(f"\n[red]{escape(details.error)}[/red]")
     for decision in details.decisions:
@@ -76,7 +84,36 @@ def show_run(
         )
 
 
-def _show_step(out: Console, settings: Settings, details: RunDetails, step: StepDetails) -> None:
+def _show_unbegun(out: Console, details: RunState) -> None:
+    """Show a run that waits, or that could never begin."""
+    place = f", place {details.place}" if details.place is not None else ""
+    state = (
+        colour_verdict(details.verdict)
+        if details.verdict is not None
+        else f"[cyan]{details.state}[/cyan]{place}"
+    )
+    out.print(f"[bold]{escape(details.pipeline)}[/bold]  {details.run}  {state}")
+    out.print(f"release {escape(details.release)}")
+    for line in _origin(details):
+        out.print(escape(line), soft_wrap=True)
+    if details.error:
+        out.print(f"\n[red]{escape(details.error)}[/red]", soft_wrap=True)
+
+
+def _origin(details: RunState) -> Iterator[str]:
+    """Yield who asked for a run, and what it is made from."""
+    if details.by:
+        yield f"asked for by {details.by}"
+    if details.commit and details.release.startswith(WORKSPACE_PREFIX):
+        yield f"made from commit {details.commit[:12]}"
+    elif details.commit:
+        yield f"commit {details.commit[:12]}"
+    if details.changed:
+        more = f" and {len(details.changed) - 10} more" if len(details.changed) > 10 else ""
+        yield f"changed since: {', '.join(details.changed[:10])}{more}"
+
+
+def _show_step(out: Console, folder: Path | None, details: RunState, step: StepDetails) -> None:
     verdict = colour_verdict(step.verdict) if step.verdict or step.attempt else "[dim]waiting[/dim]"
     out.print(f"\n[bold]{escape(step.step)}[/bold]  {verdict}{_cost(step.result)}")
     if step.reused_from:
@@ -107,8 +144,8 @@ def _show_step(out: Console, settings: Settings, details: RunDetails, step: Step
     if len(step.attempts) <= 1 and step.result.error is not None:
         out.print(_error(step.result), soft_wrap=True)
     run = step.reused_from or details.run
-    prefix = step_prefix(details.start.pipeline, run, step.step, step.attempt or 1)
-    out.print(f"  {escape(str(settings.store_dir / prefix))}", soft_wrap=True)
+    prefix = step_prefix(details.pipeline, run, step.step, step.attempt or 1)
+    out.print(f"  {escape(str(folder / prefix) if folder is not None else prefix)}", soft_wrap=True)
     for file in step.result.files:
         name = escape(file.key.removeprefix(prefix))
         out.print(f"    {name}  [dim]{file.size_bytes:,} bytes[/dim]", soft_wrap=True)

@@ -174,10 +174,9 @@ def check_snippets(
     else:
         for problem in check.problems:
             console().print(escape(str(problem)), soft_wrap=True)
-        wrong = (
-            f"[red]{len(check.problems)} problems[/red]" if check.problems else "[green]no problem[/green]"
-        )
-        console().print(f"{check.checked} snippets: {wrong}")
+        found = _count(len(check.problems), "problem")
+        wrong = f"[red]{found}[/red]" if check.problems else "[green]no problem[/green]"
+        console().print(f"{_count(check.checked, 'snippet')}: {wrong}")
         if check.unlinted:
             console().print(f"[yellow]not linted:[/yellow] {escape(check.unlinted)}", soft_wrap=True)
     if check.problems:
@@ -235,6 +234,10 @@ def new_snippet(
 
     path = create_snippet(name, folder, markdown=markdown)
     console().print(escape(str(path)), soft_wrap=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _library() -> SnippetLibrary:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from rasen.data.columns import ColumnType, arrow_type, frame_from_table, schema_of
+from rasen.data.drawing import draw_sql
 from rasen.data.engine import open_engine, quote_name, quote_text
 from rasen.data.files import read_parquet, read_table
 from rasen.data.sql import translate
@@ -67,8 +68,10 @@ class Warehouse(Protocol):
     def tables(self) -> Mapping[str, TableInfo]:
         """Return the tables by name."""
 
-    def query(self, sql: str, parameters: Mapping[str, object]) -> pd.DataFrame:
-        """Run a query and return its rows with the dtypes of `rasen.data.columns`."""
+    def query(
+        self, sql: str, parameters: Mapping[str, object], *, most_rows: int | None = None
+    ) -> pd.DataFrame:
+        """Run a query and return its rows, at most so many, with the dtypes of `rasen.data.columns`."""
 
     def query_to_parquet(self, sql: str, parameters: Mapping[str, object], path: Path) -> int:
         """Run a query, write its rows to a Parquet file and return how many there were."""
@@ -147,18 +150,21 @@ class EmbeddedWarehouse:
         table = read_parquet(parquet_path, origin=f"table {name!r}")
         return self._put(name, table, source=source, source_sha256=source_sha256)
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:
+    def query(
+        self, sql: str, parameters: Mapping[str, object] | None = None, *, most_rows: int | None = None
+    ) -> pd.DataFrame:
         """Run a query in BigQuery's SQL and return its rows with the dtypes of `rasen.data.columns`.
 
         Args:
             sql: One SELECT; see `rasen.data.sql` for what is understood.
             parameters: A value for each `@name` of the query and no other.
+            most_rows: The most rows to return; of more, the engine draws so many (`rasen.data.drawing`).
 
         Raises:
             QueryError: The query is outside the verified constructs, names an unknown table or column, or fails
                 on a row (a division by zero, an overflow).
         """
-        return frame_from_table(self._run(sql, parameters or {}))
+        return frame_from_table(self._run(sql, parameters or {}, most_rows=most_rows))
 
     def query_to_parquet(self, sql: str, parameters: Mapping[str, object] | None, path: Path) -> int:
         """Run a query, write its rows to a Parquet file and return how many there were.
@@ -176,7 +182,7 @@ class EmbeddedWarehouse:
             ) from error
         return int(table.num_rows)
 
-    def _run(self, sql: str, parameters: Mapping[str, object]) -> pa.Table:
+    def _run(self, sql: str, parameters: Mapping[str, object], *, most_rows: int | None = None) -> pa.Table:
         import duckdb
         import pyarrow as pa
 
@@ -194,7 +200,10 @@ class EmbeddedWarehouse:
                     engine.execute(
                         f"CREATE VIEW {quote_name(name)} AS FROM read_parquet({quote_text(str(file))})"
                     )
-                result = engine.sql(translated.sql, params=dict(translated.parameters)).to_arrow_table()
+                text = translated.sql
+                if most_rows is not None:
+                    text = draw_sql(text, list(translated.columns), most_rows)
+                result = engine.sql(text, params=dict(translated.parameters)).to_arrow_table()
             except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
                 raise PlatformFailed(
                     f"the query could not be finished on this machine: {_first_line(error)}"

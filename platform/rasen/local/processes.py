@@ -139,7 +139,7 @@ class Group:
 
 
 def platform_programs(settings: Settings) -> tuple[Program, ...]:
-    """Return the programs of the platform: serving, the deploy function, the event bridge, the notifier."""
+    """Return the programs of the platform: serving, deploy function, control API, event bridge, notifier."""
     function = find_function("deploy_model")
     host = settings.host
     return (
@@ -156,6 +156,11 @@ def platform_programs(settings: Settings) -> tuple[Program, ...]:
                 *("--host", host, "--port", str(settings.function_port)),
             ),
             health=f"http://{host}:{settings.function_port}/health",
+        ),
+        Program(
+            name="api",
+            command=(sys.executable, "-m", "rasen.api"),
+            health=f"http://{host}:{settings.api_port}/v1/health",
         ),
         Program(name="bridge", command=(sys.executable, "-m", "rasen.local.bridge")),
         Program(name="notifier", command=(sys.executable, "-m", "rasen.notify")),
@@ -184,7 +189,7 @@ def check_ports(settings: Settings) -> None:
     Raises:
         PlatformFailed: One is in use; the message names it and the variable that changes it.
     """
-    for name in ("serving_port", "admin_port", "function_port"):
+    for name in ("serving_port", "admin_port", "function_port", "api_port"):
         port = getattr(settings, name)
         if not port_is_free(settings.host, port):
             raise PlatformFailed(

@@ -1,7 +1,8 @@
 """`rasen up`: the whole platform on one machine, in the foreground.
 
 Besides supervising the processes it does what a cluster does on a schedule: it makes published tables visible that a
-kill has left behind, keeps the index up to date, and runs the qualifications that the deploy function asks for.
+kill has left behind, keeps the index up to date, and runs what was asked for: runs that people want, and
+qualifications for the deploy function.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rasen.local.processes import Group, check_ports, platform_programs
 from rasen.local.requested_runs import RequestedRuns
 from rasen.settings import Settings, platform_environment
 from rasen.store import Store, open_store
+from rasen.tracking.api_tokens import make_api_token
 from rasen.tracking.index import Index
 from rasen.tracking.signature import Role, load_trust, open_signer
 
@@ -48,10 +50,11 @@ def running_platform(settings: Settings, *, tell: Tell) -> Iterator[Group]:
         check_ports(settings)
         for role in Role:  # the keys are made before anybody needs them
             open_signer(settings, role)
+        make_api_token(settings)
         group = Group(settings, platform_programs(settings))
         try:
             group.start()
-            tell("starting serving, the deploy function, the event bridge and the notifier")
+            tell("starting serving, the deploy function, the control API, the event bridge and the notifier")
             group.wait_until_healthy(timeout_seconds=_HEALTHY_SECONDS)
             yield group
         finally:
@@ -92,14 +95,24 @@ def run_platform(settings: Settings, *, tell: Tell, ready: Callable[[Group], Non
             while not stop:
                 for name in group.supervise():
                     tell(f"{name} had ended and was started again; its log: {settings.logs_dir / name}.log")
-                requested.poll()
+                room = requested.poll()
                 if time.monotonic() >= look_due:
                     look_due = time.monotonic() + settings.reconcile_seconds
                     look_for_missed(settings, store, requested, tell=tell)
+                elif requested.is_rung() or room:
+                    look_at_requests(requested, tell=tell)
                 time.sleep(_TICK_SECONDS)
             tell("stopping")
         finally:
             requested.stop()
+
+
+def look_at_requests(requested: RequestedRuns, *, tell: Tell) -> None:
+    """Work on what was asked for a moment ago."""
+    try:
+        requested.look()
+    except (RasenError, OSError) as error:
+        tell(f"the requests could not be looked at, and will be again: {error}")
 
 
 def look_for_missed(settings: Settings, store: Store, requested: RequestedRuns, *, tell: Tell) -> None:

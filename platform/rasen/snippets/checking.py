@@ -20,7 +20,10 @@ from rasen.snippets.reading import SnippetFolder, read_folder
 from rasen.snippets.rendering import render
 from rasen.snippets.snippet import Snippet, SnippetProblem
 
-OF_OTHER_CELLS = ("NB1", "NB208", "NB209", "NB212", "NB213", "NB5", "F821", "F841", "B018", "E402")
+OF_OTHER_CELLS = (
+    *("NB101", "NB102", "NB103", "NB106", "NB108", "NB110", "NB208", "NB209", "NB212", "NB213", "NB5"),
+    *("F821", "F841", "B018", "E402"),
+)
 """Codes of findings that need the rest of a notebook: the beginnings stand for all that follows."""
 _MAGIC = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)
 

@@ -210,7 +210,10 @@ def _failed(problem: str, address: GitAddress | None, command: str) -> PlatformF
     if command == "cat-file":
         return InvalidInput(f"{address.url!r} has no folder {address.folder!r} at {address.ref or 'HEAD'!r}")
     first = next((line for line in problem.splitlines() if line.startswith(("fatal:", "error:"))), problem)
-    return PlatformFailed(f"{address.url!r} could not be fetched: {first[:300]}")
+    shown = "".join(
+        each if each.isprintable() else "?" for each in first[:300]
+    )  # a server may have written it
+    return PlatformFailed(f"{address.url!r} could not be fetched: {shown}")
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, limits: Limits, *, what: str) -> None:

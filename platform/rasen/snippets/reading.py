@@ -35,6 +35,8 @@ MOST_FILES = 1000
 """In one folder."""
 NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 _EXAMPLE = "read_and_check_table"
+# Acts on a terminal, or shows a reader other code than what runs (CVE-2021-42574): a repository may be a stranger's.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,8 +183,13 @@ def _parse(text: str, *, path: Path, source: str) -> Snippet:
         raise _Broken(
             1, f"{path.name!r} must be called <verb>_<thing>.py in small letters, such as {_EXAMPLE}.py"
         )
+    hidden = _HIDDEN.search(text)
+    if hidden:
+        line = text.count("\n", 0, hidden.start()) + 1
+        raise _Broken(line, f"character {hidden[0]!r} is not shown to whoever reads it; take it out")
     yaml_lines, body, body_line = _split(text)
     document, stated = _front_matter(yaml_lines)
+    _check_shown(stated, document)
     body = _body(body, stated.cell.type, body_line)
     slots = find_slots(body, cell_type=stated.cell.type)
     _check_declared(stated, document, body, slots, body_line)
@@ -264,6 +271,23 @@ def _body(text: str, cell_type: CellType, first_line: int) -> str:
         if line.rstrip() != "#" and not line.startswith("# "):
             raise _Broken(number, f"{line[:60]!r}: each line of a markdown cell stands behind `# `")
     return "\n".join(line[2:] for line in lines)
+
+
+def _check_shown(stated: _FrontMatter, document: Document) -> None:
+    """Refuse what YAML's escapes can bring into texts that are shown."""
+    texts: dict[tuple[str, ...], tuple[str, ...]] = {
+        ("title",): (stated.title,),
+        ("description",): (stated.description,),
+        ("cell",): stated.cell.tags,
+    }
+    for name, each in stated.placeholders.items():
+        texts["placeholders", name] = (name, each.default, each.description, *each.choices)
+    for place, values in texts.items():
+        for value in values:
+            hidden = _HIDDEN.search(value)
+            if hidden:
+                line = document.line_of(place) + 1
+                raise _Broken(line, f"character {hidden[0]!r} is not shown to whoever reads it; take it out")
 
 
 def _check_declared(

@@ -60,6 +60,7 @@ class RunFilter:
         until: Before this instant, aware.
         metrics: All of them are met.
         search: Words that all occur.
+        before: Only runs behind this one in the list, as `pipeline/run`; nothing when there is no such run.
     """
 
     pipeline: str | None = None
@@ -71,6 +72,7 @@ class RunFilter:
     until: datetime | None = None
     metrics: tuple[MetricCondition, ...] = ()
     search: str | None = None
+    before: str | None = None
 
 
 def parse_metric(text: str) -> MetricCondition:
@@ -146,6 +148,10 @@ def _columns(wanted: RunFilter) -> tuple[list[str], list[object]]:
         clauses.append(clause)
         if value is not None:
             values.append(value)
+    if wanted.before is not None:
+        clauses.append("id < (SELECT known.id FROM runs AS known WHERE known.pipeline = ? AND known.run = ?)")
+        pipeline, _, run = wanted.before.rpartition("/")
+        values += [pipeline, run]
     return clauses, values
 
 

@@ -10,8 +10,10 @@ CANCEL_PREFIX = "cancel-"  # of requests that ask for the end of a run, which fo
 QUALIFY_REQUEST_PREFIX = (
     "qualify-"  # of requests for another qualification of the version that follows from the rest
 )
+RUN_REQUEST_PREFIX = "run-"  # of requests for a run that the platform starts, not the process that files it
 LIVE_SWEEP_KEY = "live/swept.json"
 ACCESS_PREFIX = "access/"
+API_TOKENS_PREFIX = "access/tokens/"
 DEAD_LETTERS_PREFIX = "dead_letters/"
 ACCESS_HINT_KEY = "access/changed"
 RESIGNED_PREFIX = "resigned/"
@@ -140,6 +142,16 @@ def access_key(key_id: str) -> str:
 def revocation_key(key_id: str) -> str:
     """Signed record that an API key is not accepted any more."""
     return f"{ACCESS_PREFIX}{key_id}.revoked.json"
+
+
+def api_token_key(token_id: str) -> str:
+    """Signed record of a token of the control API; not its secret."""
+    return f"{API_TOKENS_PREFIX}{token_id}.json"
+
+
+def api_token_end_key(token_id: str) -> str:
+    """Signed record that a token of the control API is not accepted any more."""
+    return f"{API_TOKENS_PREFIX}{token_id}.revoked.json"
 
 
 def prediction_key(endpoint: str, day: date, replica: str, segment: str) -> str:

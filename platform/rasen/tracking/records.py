@@ -129,7 +129,9 @@ class ErrorRecord(Part):
 class Request(Record):
     """Somebody's wish for a run: the only way to ask for one from outside.
 
-    `endpoint` is of a wish to qualify a version anew for an endpoint that invites it, which is not its own.
+    `endpoint` is of a wish to qualify a version anew for an endpoint that invites it, which is not its own. `release`
+    is of a run that the platform starts. `base_commit` and `changed` are of a working copy: the commit that it was made
+    from, and the files that differ from it, by whoever sent it.
     """
 
     kind: Literal["run", "cancel", "qualify"] = "run"
@@ -139,12 +141,16 @@ class Request(Record):
     deploy: bool = True
     at: datetime
     by: str
+    release: str | None = None
+    base_commit: str | None = None
+    changed: list[str] = []
 
 
 class Start(Record):
     """A run began.
 
     `judged_at` is of a run that qualifies a version for an endpoint that invites it: it is a candidate there only.
+    `by`, `base_commit` and `changed` are those of the request that the platform started it for.
     """
 
     run: str
@@ -164,7 +170,11 @@ class Start(Record):
     repeats: str | None = (
         None  # the run whose recorded reads answer instead of the warehouse; publishes nothing
     )
+    sample: bool = False  # an interface test: on the pipeline's `sample`; publishes nothing
     image: str
+    by: str | None = None
+    base_commit: str | None = None
+    changed: list[str] = []
 
 
 class StepResult(Record):
