@@ -68,7 +68,7 @@ def test_jupyterlab_finds_the_catalogue_where_our_package_says(
     assert found["rasen"]["Findings"] == ["指摘"]
     assert found["rasen"][""] | {"version": ""} == {
         "domain": "rasen",
-        "language": "ja_JP",
+        "language": "ja-JP",  # with a hyphen, else the front end finds no text
         "plural_forms": "nplurals=1; plural=0;",  # under another name the front end does not start at all
         "version": "",
     }

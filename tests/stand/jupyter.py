@@ -173,12 +173,14 @@ def notebook_text(*sources: str, metadata: dict[str, object] | None = None, **ce
     cells = []
     for index, source in enumerate(sources):
         is_code = not source.startswith("# ")
-        one: dict[str, object] = {"id": f"cell{index}", "metadata": {}, "source": source}
-        one |= (
-            {"cell_type": "code", "execution_count": None, "outputs": []}
-            if is_code
-            else {"cell_type": "markdown"}
-        )
+        one: dict[str, object] = {
+            "id": f"cell{index}",
+            "metadata": {},
+            "source": source,
+            "cell_type": "markdown",
+        }
+        if is_code:
+            one.update(cell_type="code", execution_count=None, outputs=[])
         cells.append(one | cell)
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     return json.dumps(

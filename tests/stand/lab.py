@@ -45,8 +45,11 @@ def build_extension() -> Path:
 
 
 @contextmanager
-def running_lab(folder: Path, *, port: int = 0) -> Iterator[Jupyter]:
-    """Start JupyterLab over a copy of `notebooks/`; end it. Started anew on the same folder and port, it goes on."""
+def running_lab(folder: Path, *, port: int = 0, more: dict[str, str] | None = None) -> Iterator[Jupyter]:
+    """Start JupyterLab over a copy of `notebooks/`; end it. Started anew on the same folder and port, it goes on.
+
+    `more` are variables of its environment, besides those that every test's JupyterLab has.
+    """
     assets = build_extension()
     root = folder / "work"
     if not root.exists():
@@ -63,6 +66,7 @@ def running_lab(folder: Path, *, port: int = 0) -> Iterator[Jupyter]:
     variables = environment(folder) | {
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        **(more or {}),
     }
     # No other extension, whatever is installed; and not ours of another day.
     options = [
