@@ -61,6 +61,7 @@ def test_parameters_come_with_types_values_and_the_layer_that_they_come_from(roo
     )
     shown = {each.name: each for each in about.parameters}
     assert (shown["depth"].kind, shown["depth"].value, shown["depth"].layer) == ("int", 4, "parameters")
+    assert (shown["depth"].text, shown["until"].text, shown["areas"].text) == ("4", "2013-01-01", '["a"]')
     assert shown["depth"].description == "of the trees"
     assert shown["depth"].steps == ("train", "after")
     assert (shown["mode"].kind, shown["mode"].choices) == ("choice", ("fast", "exact"))

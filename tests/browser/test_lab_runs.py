@@ -90,7 +90,7 @@ def test_a_run_goes_on_while_the_page_is_closed_and_its_notebook_comes_back(open
         form.locator("[role=alert]").wait_for()
         assert "'strong'" in form.locator("[role=alert]").inner_text()
         form.locator("#rasen-parameter-C").fill("0.5")
-        form.locator("#rasen-parameter-training_rows").fill("20_000")
+        form.locator("#rasen-parameter-training_rows").fill("20000")
         lab.page.locator(".jp-Dialog button.jp-mod-accept").click()
         first = shown.locator(".rasen-Runs-run").first
         first.wait_for()
@@ -144,7 +144,7 @@ def test_what_differs_from_the_deployed_version_is_shown_and_runs_no_script(
     open_page: Open, platform: Platform, lab: Jupyter
 ) -> None:
     rasen(platform.settings, "register", lab.root / "notebooks" / "flight_delay")
-    done = rasen(platform.settings, "run", "flight_delay", "-p", "training_rows=20_000", "--json")
+    done = rasen(platform.settings, "run", "flight_delay", "-p", "training_rows=20000", "--json")
     assert '"succeeded"' in done.stdout
     with open_page(DELAY) as page:
         shown = panel(page)

@@ -5,6 +5,7 @@ Asked of the notebook as it is in the browser: what was not saved counts.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,10 @@ from rasen.strict_yaml import YamlProblem, parse_yaml
 
 @dataclass(frozen=True, kw_only=True)
 class AboutParameter:
-    """A parameter as a form shows it; `value` is what a run gets if nothing is entered, from `layer`."""
+    """A parameter as a form shows it; `value` is what a run gets if nothing is entered, from `layer`.
+
+    `text` is the value as one would type it: JavaScript has no 1.0.
+    """
 
     name: str
     type: str
@@ -39,6 +43,7 @@ class AboutParameter:
     nullable: bool
     description: str
     value: Any  # Any: JSON
+    text: str
     layer: str
     steps: tuple[str, ...]
 
@@ -175,6 +180,7 @@ def _about(
         nullable=nullable,
         description=parameter.description,
         value=value,
+        text=value if isinstance(value, str) else json.dumps(value, ensure_ascii=False),
         layer=layer,
         steps=steps,
     )

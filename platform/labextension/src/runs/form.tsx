@@ -57,11 +57,6 @@ export function toWish(state: IFormState): IWish {
   return wish;
 }
 
-/** The text of a value in its field. */
-export function toText(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
 class RunForm extends ReactWidget implements Dialog.IBodyWidget<IFormState> {
   constructor(
     private readonly _about: INotebookAbout,
@@ -225,7 +220,7 @@ function Field({ parameter, entered, onEnter, trans }: IFieldProps): React.JSX.E
 
 function Control(props: Omit<IFieldProps, 'trans' | 'entered'> & { id: string; value: unknown }): React.JSX.Element {
   const { parameter, id, value, onEnter } = props;
-  const text = value === null ? '' : toText(value);
+  const text = value === null ? '' : typeof value === 'string' ? value : parameter.text;
   const common = {
     id,
     'aria-describedby': `${id}-text`,

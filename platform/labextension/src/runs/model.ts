@@ -13,6 +13,8 @@ export interface IParameter {
   description: string;
   /** The value if nothing is entered, and the layer that it comes from. */
   value: unknown;
+  /** The same as one would type it. */
+  text: string;
   layer: string;
   /** The steps that know it. */
   steps: string[];

@@ -3,11 +3,12 @@
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import {
+  Dialog,
   ICommandPalette,
   IFrame,
   MainAreaWidget,
   Notification,
-  showErrorMessage
+  showDialog
 } from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { INotebookTracker } from '@jupyterlab/notebook';
@@ -53,7 +54,9 @@ function activate(
     try {
       await action();
     } catch (error) {
-      await showErrorMessage(title, error instanceof Error ? error.message : String(error));
+      // Not showErrorMessage: what a person must hear is no fault that belongs into the console.
+      const body = error instanceof Error ? error.message : String(error);
+      await showDialog({ title, body, buttons: [Dialog.okButton()] });
     }
   };
   const panel = new RunsPanel(
