@@ -48,7 +48,9 @@ def open_cells(browser: Any, lab: Jupyter, request: pytest.FixtureRequest) -> It
     for context, _ in contexts:
         context.__exit__(None, None, None)
     lab.stop_kernels()
-    assert [(page.faults.foreign, page.faults.said) for _, page in contexts] == [([], [])] * len(contexts)
+    # JupyterLab's own warning, on a machine so busy that a long notebook's cells need more than ten seconds.
+    said = [text for _, page in contexts for text in page.faults.said if "did not appear within" not in text]
+    assert ([text for _, page in contexts for text in page.faults.foreign], said) == ([], [])
 
 
 def test_an_error_is_marked_on_its_cell_while_it_is_typed(open_cells: Open) -> None:
@@ -262,6 +264,7 @@ def test_a_server_that_is_down_is_told_and_comes_back_by_itself(browser: Any, tm
     lab = running.__enter__()
     try:
         with open_notebook(browser, lab, name) as page:
+            page.close_dialogs()
             panel = page.show("findings")
             panel.get_by_role("heading", name="Cell 2").wait_for()
             running.__exit__(None, None, None)

@@ -158,6 +158,7 @@ def test_snippets_need_a_notebook_and_a_server(browser: Any, tmp_path: Path) -> 
     lab = running.__enter__()
     try:
         with open_notebook(browser, lab, "team/one.ipynb") as page:
+            page.close_dialogs()
             panel = search(page, "greet")
             running.__exit__(None, None, None)
             panel.get_by_role("button", name="Read the snippets again").click()
