@@ -65,6 +65,10 @@ hub: $(STAMP) $(LAB_STAMP) $(PROXY_STAMP) ## Run JupyterHub with the extension, 
 	@PATH="$(CURDIR)/$(PROXY)/node_modules/.bin:$(CURDIR)/$(VENV)/bin:$$PATH" \
 		exec $(VENV)/bin/jupyterhub --config helm/jupyterhub/one_machine.py
 
+.PHONY: test-hub
+test-hub: $(STAMP) $(PROXY_STAMP) ## Try the control API as a service of a real JupyterHub; needs npm
+	@$(VENV)/bin/python -m pytest -m hub
+
 .PHONY: test-wild
 test-wild: export WILD_EVERY ?= 1
 test-wild: $(STAMP) ## Compare with papermill on notebooks nobody here wrote; WILD_EVERY=20 takes a sample
@@ -83,6 +87,7 @@ bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.gates
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.export
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.lint
 
 .PHONY: lock

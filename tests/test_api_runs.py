@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from rasen.batch import platform_runs
 from rasen.batch.finish import read_finished
 from rasen.batch.platform_runs import open_runs, run_of
+from rasen.batch.queries import open_index
 from rasen.batch.requested import main as work_on_request
 from rasen.errors import InvalidInput
 from rasen.local.requested_runs import RequestedRuns
@@ -94,6 +96,29 @@ def test_runs_wait_in_the_order_of_their_wishes_and_are_listed_so(home: ControlH
     assert home.ask("GET", "/v1/runs?verdict=failed").json()["waiting"] == []
     assert home.ask("GET", "/v1/runs?pipeline=other").json()["waiting"] == []
     assert home.ask("GET", f"/v1/runs/{ordered[2].rpartition('-')[2]}").json()["place"] == 3
+
+
+def test_of_many_requests_only_those_are_read_that_the_index_does_not_know(
+    home: ControlHome, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = home.order(shop, request="ended")
+    waiting = home.order(shop, request="waits")
+    home.ask("POST", f"/v1/runs/{ended['run']}/cancel")
+    RequestedRuns(home.settings.model_copy(update={"requested_runs": 0}), home.store, tell=print).look()
+    index = open_index(home.settings)
+    assert index.answered_requests("run-") == {("shop", "run-ended")}
+    assert index.answered_requests("qualify-") == set()
+    monkeypatch.setattr(platform_runs, "_READ_ONE_BY_ONE", 1)
+    settled: set[tuple[str, str]] = set()
+    answered: list[str] = []
+
+    def ask() -> set[tuple[str, str]]:
+        answered.append("asked")
+        return index.answered_requests("run-")
+
+    (found,) = open_runs(home.store, settled=settled, answered=ask)
+    assert (found.run, found.place, answered) == (waiting["run"], 1, ["asked"])
+    assert settled == {("shop", "run-ended")}
 
 
 def test_a_run_that_waits_is_cancelled_before_it_begins(home: ControlHome, shop: Path) -> None:

@@ -52,6 +52,7 @@ LINES = (
         "bundle",
         "commit_files",
         "notebook",
+        "notebook_script",
         "parameters",
         "parameter_conversion",
         "parameter_explanation",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasen.batch.notebook_script import to_script
 from rasen.batch.printed import Follower, read_cells
 from rasen.notebook import Cell, Notebook
+from rasen.notebook_script import to_script
 
 Output = dict[str, Any]
 
@@ -157,5 +157,5 @@ def test_a_notebook_as_a_script() -> None:
     )
     script = to_script(Notebook(name="x.ipynb", cells=cells, language="python"))
     assert script == (
-        "# %% [markdown]\n# # Title\n#\n# text\n\n# %% tags=['parameters']\nn: int = 1\n\n# %%\n"
+        '# %% [markdown]\n# # Title\n#\n# text\n\n# %% tags=["parameters"]\nn: int = 1\n\n# %%\n'
     )

@@ -202,6 +202,7 @@ def test_no_contract_is_no_fault_and_a_wrong_one_is(tmp_path: Path) -> None:
     assert wrong.message == "the output is declared as {low: float64}, the model's is float64"
     broken = ModelRecord(files={}, schema_={"format": 9})
     assert "cannot be read" in check_contract(spec(""), broken).message
+    assert check_clients(spec(""), broken, load_settings(home=tmp_path)).outcome == "skip"
 
 
 @pytest.fixture(scope="module")

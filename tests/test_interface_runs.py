@@ -168,6 +168,9 @@ def test_a_broken_contract_is_told_input_by_input(bad: InterfaceReport) -> None:
         "input 'wind' is float64?, the contract has none of this name",
         "the output is declared as int64, the model's is float64",
     )
+    judged = by_name(bad)["gate notebook judge.ipynb revenue"].output
+    assert judged is not None
+    assert "no such price" in Path(judged).read_text(encoding="utf-8")
     assert outcomes(bad)["step train"] == outcomes(bad)["publish"] == "pass"
     assert bad.exit_code == 42
 

@@ -2,27 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rasen_lint import RULES, check_notebook
-from rasen_lint.context import Context, Role
 from rasen_lint.rule import documentation
+from stand.lint_cases import CASES, read_context
 
-CASES = Path(__file__).parent / "lint_cases"
 SECTIONS = ("What it does:", "Why it is bad:", "Example:", "Use instead:")
-
-
-def read_context(case: dict[str, Any]) -> Context:
-    """Return the context that a case asks for by `"context": {"role": "step", …}`: lists are sets there."""
-    given: dict[str, Any] = {
-        name: frozenset(value) if isinstance(value, list) else value
-        for name, value in case.get("context", {}).items()
-    }
-    if "role" in given:
-        given["role"] = Role(given["role"])
-    return Context(**given)
 
 
 @pytest.mark.parametrize("path", sorted(CASES.glob("*.ipynb")), ids=lambda path: path.stem)

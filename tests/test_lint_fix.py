@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rasen_lint import Finding, Severity
+from rasen_lint import RULES, Finding, Severity, check_notebook
 from rasen_lint.applying import FixFailed, apply_fixes
 from rasen_lint.checking import Checked
 from rasen_lint.document import Document, finding_at
@@ -17,6 +17,7 @@ from rasen_lint.finding import Fix
 from rasen_lint.fixing import ROUNDS, Check, mend, write_mended
 from rasen_lint.linting import Linting, Wishes
 from rasen_lint.mending import diff_of, mend_files
+from stand.lint_cases import CASES, read_context
 from stand.lint_notebooks import NoCallOfBad, NoEmptyCell, code_cell, notebook_bytes, text_cell
 
 
@@ -226,3 +227,20 @@ def test_files_are_mended_and_the_difference_can_be_applied(tmp_path: Path) -> N
 def test_difference_says_where_a_last_newline_is_missing() -> None:
     assert "\\ No newline at end of file\n" in diff_of(b"a\nb", b"a\nc", "n.ipynb")
     assert diff_of(b"a", b"a", "n.ipynb") == ""
+
+
+@pytest.mark.parametrize("path", sorted(CASES.glob("*_fail*.ipynb")), ids=lambda path: path.stem)
+def test_fixes_of_every_rule_leave_a_notebook_that_needs_none_of_them_any_more(path: Path) -> None:
+    case = json.loads(path.read_text())["metadata"]["rasen_lint"]
+    context = read_context(case)
+
+    def check(data: bytes) -> Checked:
+        return check_notebook(data, name=path.name, rules=RULES.values(), context=context)
+
+    before = path.read_bytes()
+    offered = [finding for finding in check(before).findings if finding.fix is not None]
+    mended = mend(before, check)
+    assert mended.checked.faults == ()
+    assert bool(mended.made) == bool(offered)
+    assert [finding for finding in mended.checked.findings if finding.fix is not None] == []
+    assert mend(mended.data, check).data == mended.data

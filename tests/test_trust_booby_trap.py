@@ -183,7 +183,10 @@ def test_who_only_looks_never_unpickles(
     assert not home.mark.exists()
 
 
-BY_THEMSELVES = {"rasen up", "rasen demo", "rasen serve", "rasen run", "rasen rerun", "rasen notebook run"}
+BY_THEMSELVES = {
+    *("rasen up", "rasen api", "rasen demo", "rasen serve"),
+    *("rasen run", "rasen rerun", "rasen notebook run", "rasen test"),
+}
 """Commands that start servers or execute notebooks: what they start is tried above, part by part."""
 
 

@@ -73,7 +73,8 @@ def _merged(notebook: NotebookText, fixes: Sequence[Fix]) -> Iterator[tuple[Span
 
 def _removals(notebook: NotebookText, removed: Sequence[int]) -> Iterator[tuple[Span, str]]:
     """Cut cells out with the comma and the space before them, or after them where no cell stays before."""
-    kept = [index for index in range(len(notebook.cells)) if index not in set(removed)]
+    gone = set(removed)
+    kept = [index for index in range(len(notebook.cells)) if index not in gone]
     if removed and not kept:
         yield notebook.values["cells"], "[]"
         return

@@ -156,18 +156,14 @@ def _try(data: bytes, fixes: Sequence[Fix]) -> bytes:
     if not sources:
         return after
     removed = {cell for fix in fixes for cell in fix.removed}
-    broken = {code.cell.index for code in read_document(data, name="before").code_cells if code.problem}
+    before = read_document(data, name="before")
+    broken = {code.cell.index for code in before.code_cells if code.problem}
+    kept = [index for index in range(len(before.notebook.cells)) if index not in removed]
     for code in read_document(after, name="after").code_cells:
-        index = _index_before(code.cell.index, removed)
+        index = kept[code.cell.index]
         if code.problem is not None and index in sources and index not in broken:
             raise FixFailed(f"cell {index} would not parse any more: {code.problem.message}")
     return after
-
-
-def _index_before(index: int, removed: Collection[int]) -> int:
-    for gone in sorted(removed):
-        index += gone <= index
-    return index
 
 
 def _told(finding: Finding) -> str:

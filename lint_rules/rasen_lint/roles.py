@@ -182,13 +182,8 @@ def _gates(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:  # Any: Y
 
 
 def _contract(content: Mapping[str, Any]) -> dict[str, str] | None:  # Any: YAML
-    declared = _mapping(content.get("contract"))
-    inputs = declared.get("inputs")
-    if not isinstance(inputs, dict):
-        return None
-    return {
-        name: str(kind.get("type", "") if isinstance(kind, dict) else kind) for name, kind in inputs.items()
-    }
+    inputs = _mapping(_mapping(content.get("deploy")).get("contract")).get("inputs")
+    return {str(name): str(kind) for name, kind in inputs.items()} if isinstance(inputs, dict) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:  # Any: YAML

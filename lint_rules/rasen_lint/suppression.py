@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rasen.suggestion import suggest
@@ -59,18 +59,25 @@ def suppress(
     comments = read_comments(document)
     if not comments:
         return list(findings)
+    by_cell: dict[int | None, list[NoqaComment]] = {}
+    for comment in comments:
+        by_cell.setdefault(None if comment.whole_notebook else comment.cell, []).append(comment)
     used: set[tuple[NoqaComment, str]] = set()
     remaining = []
     for finding in findings:
-        covering = [comment for comment in comments if _covers(comment, finding)]
+        covering = _covering(by_cell, finding)
         used.update((comment, finding.code) for comment in covering)
         if not covering:
             remaining.append(finding)
     if UNUSED_NOQA.code not in ran:
         return remaining
+    left: dict[int | None, list[Finding]] = {}
+    for finding in remaining:
+        left.setdefault(finding.cell, []).append(finding)
     for comment in comments:
         cell = document.notebook.cells[comment.cell]
-        for message, unused in _complaints(comment, remaining, used, ran=ran, known=known):
+        here = left.get(comment.cell, [])
+        for message, unused in _complaints(comment, here, used, ran=ran, known=known):
             finding = finding_at(
                 UNUSED_NOQA.code,
                 UNUSED_NOQA.severity,
@@ -80,9 +87,15 @@ def suppress(
                 column=comment.start + 1,
                 fix=_fix(cell.source, comment, unused) if unused else None,
             )
-            if not any(_covers(other, finding) for other in comments):
+            if not _covering(by_cell, finding):
                 remaining.append(finding)
     return remaining
+
+
+def _covering(by_cell: Mapping[int | None, Sequence[NoqaComment]], finding: Finding) -> list[NoqaComment]:
+    """Return the comments that take a finding away: those of the whole notebook, then those of its cell."""
+    places = (None,) if finding.cell is None else (None, finding.cell)
+    return [comment for place in places for comment in by_cell.get(place, ()) if _covers(comment, finding)]
 
 
 def _covers(comment: NoqaComment, finding: Finding) -> bool:
@@ -103,8 +116,8 @@ def _complaints(
 ) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield what is wrong with a comment, and the codes that can be taken out of it."""
     if not comment.codes:
-        here = [each.code for each in findings if each.cell == comment.cell and each.line in comment.lines]
-        ours = sorted({code for code in here if code.startswith(_OURS)})
+        here = {each.code for each in findings if (each.line or 1) in comment.lines}
+        ours = sorted(code for code in here if code.startswith(_OURS))
         if comment.whole_notebook:
             yield "names no rule, and so does nothing; write `# rasen: noqa: NB102`", frozenset()
         elif ours:

@@ -24,7 +24,7 @@ def watch(
     *,
     stop: threading.Event | None = None,
 ) -> None:
-    """Lint, then lint what changes; ends with `stop` or Ctrl-C.
+    """Lint, then lint what changes; ends with `stop`, or with the KeyboardInterrupt of Ctrl-C.
 
     Raises:
         InvalidInput: watchfiles is not installed, or a path does not exist.
@@ -41,7 +41,6 @@ def watch(
         stop_event=stop,
         debounce=400,
         step=50,
-        raise_interrupt=False,
         yield_on_timeout=True,
         rust_timeout=500,
     )

@@ -61,7 +61,7 @@ def find_checkout(folder: Path) -> Checkout | None:
         PipelineError: Git refuses the repository, for example because it belongs to somebody else.
     """
     try:
-        result = _run(folder, "rev-parse", "--show-toplevel")
+        result = run_git(folder, "rev-parse", "--show-toplevel")
     except FileNotFoundError:
         return None
     if result.returncode != 0:
@@ -105,7 +105,7 @@ def read_head(checkout: Checkout) -> Commit:
 
 def head_commit(checkout: Checkout) -> str | None:
     """Return the commit that is checked out, `None` when there is none yet."""
-    head = _run(checkout.top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    head = run_git(checkout.top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     return head.stdout.decode().strip() if head.returncode == 0 else None
 
 
@@ -147,7 +147,7 @@ def read_commit_files(checkout: Checkout, commit: Commit) -> list[BundleFile]:
     Raises:
         PipelineError: The folder is not in the commit, or holds a symbolic link or a submodule.
     """
-    tree = _run(checkout.top, "ls-tree", "-r", "-z", "--full-tree", f"{commit.sha}:{checkout.path}")
+    tree = run_git(checkout.top, "ls-tree", "-r", "-z", "--full-tree", f"{commit.sha}:{checkout.path}")
     if tree.returncode != 0:
         raise PipelineError(f"{checkout.path!r} is not in commit {commit.sha[:12]}; commit the folder first")
     entries: list[tuple[str, str, str]] = []
@@ -170,7 +170,7 @@ def read_commit_files(checkout: Checkout, commit: Commit) -> list[BundleFile]:
             raise PipelineError(
                 f"{path!r} in {checkout.path!r} is {kind}; a release holds files only, commit a copy"
             )
-    contents = _read_blobs(checkout.top, [identifier for _, identifier, _ in entries])
+    contents = read_blobs(checkout.top, [identifier for _, identifier, _ in entries])
     return [
         BundleFile(path=path, data=data, executable=file_mode == "100755")
         for (file_mode, _, path), data in zip(entries, contents, strict=True)
@@ -198,7 +198,7 @@ def list_work_tree(checkout: Checkout) -> list[str]:
 
 def read_commit_file(checkout: Checkout, commit: Commit, path: str) -> bytes | None:
     """Return a file of the commit by its path from the top of the repository, or `None`."""
-    result = _run(checkout.top, "cat-file", "blob", f"{commit.sha}:{path}")
+    result = run_git(checkout.top, "cat-file", "blob", f"{commit.sha}:{path}")
     return result.stdout if result.returncode == 0 else None
 
 
@@ -214,7 +214,12 @@ def _pathspec(checkout: Checkout) -> str:
     return f":(top,literal){checkout.path}" if checkout.path else ":(top)"
 
 
-def _read_blobs(top: Path, identifiers: Sequence[str]) -> Iterable[bytes]:
+def read_blobs(top: Path, identifiers: Sequence[str]) -> Iterable[bytes]:
+    """Yield the contents of git's objects, by their ids.
+
+    Raises:
+        PlatformFailed: One is not there.
+    """
     output = _git(top, "cat-file", "--batch", stdin="".join(f"{each}\n" for each in identifiers).encode())
     position = 0
     for identifier in identifiers:
@@ -230,18 +235,31 @@ def _read_blobs(top: Path, identifiers: Sequence[str]) -> Iterable[bytes]:
 
 
 def _git(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    result = _run(folder, *arguments, stdin=stdin)
+    result = run_git(folder, *arguments, stdin=stdin)
     if result.returncode != 0:
         raise _git_failed(arguments[0], result)
     return result.stdout
 
 
-def _run(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def run_git(folder: Path, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run git in a folder, whatever repository a hook has left in the environment; the caller looks at the exit code.
+
+    A repository may configure a program that watches its files, which git would start: that is switched off.
+    """
     inherited = {
         name: value for name, value in child_environment().items() if name not in REPOSITORY_VARIABLES
     }
     return subprocess.run(
-        ["git", "--no-optional-locks", "--no-replace-objects", "-C", str(folder), *arguments],
+        [
+            "git",
+            "--no-optional-locks",
+            "--no-replace-objects",
+            "-c",
+            "core.fsmonitor=false",
+            "-C",
+            str(folder),
+            *arguments,
+        ],
         input=stdin,
         capture_output=True,
         check=False,

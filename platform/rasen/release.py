@@ -87,7 +87,7 @@ def read_working_copy(folder: Path) -> WorkingCopy:
     return WorkingCopy(
         folder=folder.resolve().name,
         path=checkout.path if checkout is not None else "",
-        files=tuple(_read_work_tree(folder, checkout)),
+        files=tuple(read_work_tree(folder, checkout)),
         base_commit=commit,
         changed=tuple(changed),
     )
@@ -368,8 +368,12 @@ def _refuse_rewritten(current: Current, commit: Commit) -> None:
         )
 
 
-def _read_work_tree(folder: Path, checkout: Checkout | None) -> list[BundleFile]:
-    """Read a folder's files as they are now; in git those that are not ignored."""
+def read_work_tree(folder: Path, checkout: Checkout | None) -> list[BundleFile]:
+    """Read a folder's files as they are now; in git those that are not ignored.
+
+    Raises:
+        PipelineError: One is a symbolic link.
+    """
     if checkout is None:
         paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     else:

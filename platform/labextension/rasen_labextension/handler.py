@@ -15,29 +15,14 @@ from typing import Any, TypeVar
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
-from rasen.errors import (
-    InvalidInput,
-    NotebookError,
-    NotFound,
-    ParameterError,
-    PipelineError,
-    PlatformFailed,
-    RasenError,
-    StoreUnavailable,
-)
+from rasen.api.refusals import status_of
+from rasen.errors import AccessRefused, InvalidInput, RasenError
 
 AUTH_RESOURCE = "rasen"
 MAX_BODY_BYTES = 128 * 1024 * 1024
 
-_STATUS: tuple[tuple[type[RasenError], int], ...] = (
-    (NotFound, 404),
-    (StoreUnavailable, 503),
-    (PlatformFailed, 503),
-    (NotebookError, 422),
-    (ParameterError, 422),
-    (PipelineError, 422),
-    (InvalidInput, 422),
-)
+_NOT_LET_IN = 502
+"""The platform did not let this server in. Not 401 or 403: the browser would take that for its own login."""
 
 Result = TypeVar("Result")
 
@@ -58,6 +43,10 @@ class RasenHandler(APIHandler):
         Raises:
             InvalidInput: It is none.
         """
+        if len(self.request.body) > MAX_BODY_BYTES:
+            raise web.HTTPError(
+                413, f"the notebook is larger than {MAX_BODY_BYTES // 2**20} MB; clear its outputs"
+            )
         try:
             data = json.loads(self.request.body or b"{}")
         except (ValueError, RecursionError) as error:
@@ -77,7 +66,10 @@ class RasenHandler(APIHandler):
                 f"path {path!r} must be the path of a file, relative to the folder JupyterLab shows"
             )
         # "drive:path" belongs to another contents provider: such a file is not on this machine.
-        file = (self.root / path.lstrip("/")).resolve()
+        try:
+            file = (self.root / path.lstrip("/")).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a circle of links; half a character
+            raise InvalidInput(f"path {path!r} cannot be followed: {error}") from None
         if not file.is_relative_to(self.root):
             raise InvalidInput(f"path {path!r} leads out of the folder that JupyterLab shows")
         return file
@@ -92,7 +84,7 @@ class RasenHandler(APIHandler):
         message = self._reason
         code = "error"
         if isinstance(error, RasenError):
-            status_code = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+            status_code = _NOT_LET_IN if isinstance(error, AccessRefused) else status_of(error)
             self.set_status(status_code)
             message, code = str(error), type(error).__name__
         elif isinstance(error, web.HTTPError):

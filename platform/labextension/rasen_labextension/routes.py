@@ -7,10 +7,12 @@ from tornado.web import Application
 
 from rasen_labextension.findings import FINDINGS_ROUTES
 from rasen_labextension.handler import RasenHandler
+from rasen_labextension.runs import RUNS_ROUTES
+from rasen_labextension.snippets import SNIPPETS_ROUTES
 
 Routes = tuple[tuple[str, type[RasenHandler]], ...]
 
-ROUTES: Routes = (*FINDINGS_ROUTES,)
+ROUTES: Routes = (*FINDINGS_ROUTES, *SNIPPETS_ROUTES, *RUNS_ROUTES)
 
 
 def add_routes(application: Application) -> None:

@@ -1,1 +1,4 @@
 import './base.css';
+import './findings.css';
+import './runs.css';
+import './snippets.css';

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from rasen.api.refusals import error_of
 from rasen.errors import InvalidInput, RasenError, ServiceUnavailable
+from rasen.settings import Settings
+from rasen.tracking.api_tokens import read_api_token
 
 _SECONDS = 60.0
 _SILENCE_SECONDS = 45.0  # three heartbeats
@@ -349,6 +351,18 @@ class ControlClient:
         return ServiceUnavailable(
             f"the control API at {self.url} does not answer: {why}; `rasen up` or `rasen api` starts one"
         )
+
+
+def connect(settings: Settings, address: str) -> ControlClient:
+    """Return a client with the token of the settings, or on this machine with the machine's own.
+
+    Raises:
+        InvalidInput: The address is none, or there is no token for it.
+    """
+    token = settings.token.get_secret_value()
+    if not token and urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1", settings.host}:
+        token = read_api_token(settings.api_token_file)  # this machine's own is for nobody else
+    return ControlClient(address, token)
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:

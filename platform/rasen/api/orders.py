@@ -42,6 +42,7 @@ def order_run(desk: Desk, order: RunOrder, *, by: str) -> RunOrdered:
         now=datetime.now(tz=UTC),
         base_commit=order.base_commit,
         changed=order.changed,
+        settled=desk.settled,
     )
     state = "cancelling" if filed.cancelling else "waiting"
     if filed.place is None:

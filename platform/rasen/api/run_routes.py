@@ -98,7 +98,11 @@ def add_run_routes(routes: APIRouter, desk: Desk) -> None:
         place = await asyncio.to_thread(locate_run, desk.settings, desk.store, run, settled=desk.settled)
         feed = desk.feeds.open(
             lambda: RunWatch(
-                settings=desk.settings, store=desk.store, pipeline=place.pipeline, run=place.run
+                settings=desk.settings,
+                store=desk.store,
+                pipeline=place.pipeline,
+                run=place.run,
+                settled=desk.settled,
             ),
             pipeline=place.pipeline,
             run=place.run,

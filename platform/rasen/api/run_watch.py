@@ -44,12 +44,12 @@ class RunWatch:
     store: Store
     pipeline: str
     run: str
+    settled: set[Place] = field(default_factory=set)
     over: bool = False
     _state: dict[str, Any] = field(default_factory=dict)  # Any: JSON
     _steps: dict[str, tuple[int, str]] = field(default_factory=dict)
     _live: dict[str, LiveStep] = field(default_factory=dict)
     _reader: LogReader | None = None
-    _settled: set[Place] = field(default_factory=set)
     _needs: dict[str, list[str]] = field(default_factory=dict)
     _looks: int = 0
     _attended: bool = True
@@ -78,7 +78,7 @@ class RunWatch:
     def _waiting(self, finished: Finished | None) -> Iterator[Happening]:
         if finished is not None:
             return
-        for one in open_runs(self.store, self.pipeline, settled=self._settled):
+        for one in open_runs(self.store, self.pipeline, settled=self.settled):
             if one.run == self.run:
                 state = "cancelling" if one.cancelling else "waiting"
                 yield from self._say_state(state, place=one.place, attended=None)

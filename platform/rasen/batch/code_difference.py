@@ -8,9 +8,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from rasen.batch.notebook_script import to_script
 from rasen.errors import NotebookError, RasenError
 from rasen.notebook import parse_notebook
+from rasen.notebook_script import to_script
 from rasen.release import Release, unpack_bundle
 from rasen.store import Store
 

@@ -70,22 +70,22 @@ def _outputs(outputs: Any) -> Iterator[tuple[str, str]]:  # Any: JSON of nbforma
         kind = output.get("output_type", "")
         if kind == "stream":
             if written and output.get("name") != stream:
-                yield stream, _steady("".join(written))
+                yield stream, steady_text("".join(written))
                 written = []
             stream = output.get("name", "")
             written.append(_text(output.get("text", "")))
             continue
         if written:
-            yield stream, _steady("".join(written))
+            yield stream, steady_text("".join(written))
             written = []
         if kind == "error":
-            yield "error", _steady(f"{output.get('ename')}: {output.get('evalue')}")
+            yield "error", steady_text(f"{output.get('ename')}: {output.get('evalue')}")
             continue
         for mime, value in sorted(output.get("data", {}).items()):
             text = _text(value) if isinstance(value, (str, list)) else json.dumps(value, sort_keys=True)
-            yield mime, text if mime.startswith("image/") and mime != "image/svg+xml" else _steady(text)
+            yield mime, text if mime.startswith("image/") and mime != "image/svg+xml" else steady_text(text)
     if written:
-        yield stream, _steady("".join(written))
+        yield stream, steady_text("".join(written))
 
 
 def _compare_outputs(left: list[tuple[str, str]], right: list[tuple[str, str]]) -> str:
@@ -118,7 +118,8 @@ def _short(text: str | None) -> str:
     return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…")
 
 
-def _steady(text: str) -> str:
+def steady_text(text: str) -> str:
+    """Return what a cell has shown without what no two executions share."""
     for pattern, replacement in _UNSTEADY:
         text = pattern.sub(replacement, text)
     return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from rasen.versions import environment_digest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _CHANGED_MOST = 200
+_READ_ONE_BY_ONE = 50  # requests; with more, an index is asked first which of them are settled
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
 
 Place = tuple[str, str]
@@ -73,6 +74,7 @@ def file_run(
     now: datetime,
     base_commit: str | None = None,
     changed: Sequence[str] = (),
+    settled: set[Place] | None = None,
 ) -> PlatformRun:
     """Write down that the platform shall run a release; the same name for the wish returns the first wish.
 
@@ -87,6 +89,7 @@ def file_run(
         now: The wish's instant, aware.
         base_commit: Of a working copy: the commit that it was made from.
         changed: Of a working copy: the files that differ from that commit.
+        settled: Requests that need not be looked at any more; it is added to.
 
     Raises:
         InvalidInput: A name or value is not usable; nothing was written.
@@ -111,13 +114,18 @@ def file_run(
     )
     name = RUN_REQUEST_PREFIX + (request or secrets.token_hex(6))
     record = write_request(store, release.pipeline, name, record)
-    for one in open_runs(store, release.pipeline, settled=set(), only=name):
+    seen = set() if settled is None else settled
+    for one in open_runs(store, release.pipeline, settled=seen, only=name):
         return one
     return _describe(store, (release.pipeline, name), record, number=None)  # asked again, and it has ended
 
 
 def open_runs(
-    store: Store, *pipelines: str, settled: set[Place], only: str | None = None
+    store: Store,
+    *pipelines: str,
+    settled: set[Place],
+    only: str | None = None,
+    answered: Callable[[], set[Place]] | None = None,
 ) -> list[PlatformRun]:
     """Return the runs that were asked for and have not ended, in the order in which they were asked for.
 
@@ -126,25 +134,33 @@ def open_runs(
         pipelines: Only these; all by default. Places are counted among all.
         settled: What need not be looked at any more; it is added to.
         only: Only the request of this id.
+        answered: Asked, where there are many requests, for those that an index knows to be settled.
     """
     found: list[tuple[Place, Request, bool]] = []
-    for pipeline in store.children("requests/"):
-        for key in store.children(f"requests/{pipeline}/"):
-            place = (pipeline, key.removesuffix(".json"))
-            if not key.startswith(RUN_REQUEST_PREFIX) or place in settled:
-                continue
-            try:
-                request = read_run_request(store, *place)
-            except StoreError:
-                raise
-            except RasenError:  # of a newer version perhaps, and then of its platform
-                settled.add(place)
-                continue
-            run = run_of(place[1], request)
-            if has_ended(store, pipeline, run):
-                settled.add(place)
-            else:
-                found.append((place, request, store.stat(start_key(pipeline, run)) is not None))
+    places_left = [
+        place
+        for pipeline in store.children("requests/")
+        for key in store.children(f"requests/{pipeline}/")
+        if key.startswith(RUN_REQUEST_PREFIX)
+        and (place := (pipeline, key.removesuffix(".json"))) not in settled
+    ]
+    if answered is not None and len(places_left) > _READ_ONE_BY_ONE:
+        settled |= answered()
+    for place in places_left:
+        if place in settled:
+            continue
+        try:
+            request = read_run_request(store, *place)
+        except StoreError:
+            raise
+        except RasenError:  # of a newer version perhaps, and then of its platform
+            settled.add(place)
+            continue
+        run = run_of(place[1], request)
+        if has_ended(store, place[0], run):
+            settled.add(place)
+        else:
+            found.append((place, request, store.stat(start_key(place[0], run)) is not None))
     found.sort(key=lambda one: (one[1].at, one[0]))
     places = {place: number for number, place in enumerate((one[0] for one in found if not one[2]), start=1)}
     return [

@@ -14,6 +14,7 @@ from rasen.settings import Settings
 from rasen.store import open_store
 from rasen.tracking.index_queries import RunFilter, parse_metric
 from rasen.tracking.index_rows import RunRow
+from rasen.tracking.keys import RUN_REQUEST_PREFIX
 from rasen.tracking.records import Verdict
 
 STATES = (*(one.value for one in Verdict), "running")
@@ -76,14 +77,18 @@ def list_runs(
     Raises:
         InvalidInput: There is nothing to search for in the text.
     """
-    rows = open_index(settings).runs(wanted, limit=limit)
+    index = open_index(settings)
+    rows = index.runs(wanted, limit=limit)
     waiting: list[PlatformRun] = []
     if not (wanted.verdict or wanted.metrics or wanted.search or wanted.until or wanted.before):
         pipelines = [wanted.pipeline] if wanted.pipeline is not None else []
         waiting = [
             one
             for one in open_runs(
-                open_store(settings), *pipelines, settled=set() if settled is None else settled
+                open_store(settings),
+                *pipelines,
+                settled=set() if settled is None else settled,
+                answered=lambda: index.answered_requests(RUN_REQUEST_PREFIX),
             )
             if one.place is not None
             and wanted.release in (None, one.release)

@@ -93,7 +93,11 @@ def locate_run(
     """
     with suppress(NotFound):
         return _of_index(settings, beginning)
-    runs = open_runs(store, settled=set() if settled is None else settled)
+    runs = open_runs(
+        store,
+        settled=set() if settled is None else settled,
+        answered=lambda: open_index(settings).answered_requests(RUN_REQUEST_PREFIX),
+    )
     waiting = find_platform_run(runs, beginning)
     if waiting is not None and waiting.place is not None:
         return RunPlace(pipeline=waiting.pipeline, run=waiting.run, waiting=waiting)

@@ -23,6 +23,7 @@ from rasen.cli import (
     decisions,
     demo,
     deployments,
+    export,
     history,
     keys,
     live,
@@ -34,6 +35,7 @@ from rasen.cli import (
     rerun,
     restore,
     retention,
+    review,
     rollout,
     run,
     runs,
@@ -62,6 +64,7 @@ def build_app() -> typer.Typer:
     )
     for module in (
         *(register, test, run, runs, show, logs, cancel, compare, restore, rerun, notebook),
+        *(export, review),
         *(deployments, live, history, decisions, rollout, dead_letters),
         *(predict, replay, bisect),
         *(trust, keys, tokens, alerts, retention, tables, snippets, up, api, demo),

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
@@ -94,7 +93,9 @@ class LocalControl:
     def compare(self, left: str, right: str) -> Comparison:
         """See `Control`."""
         from rasen.batch.comparison import compare_runs
+        from rasen.batch.light_validation import import_validation
 
+        import_validation()  # the code of two releases is compared as scripts, for which nbformat is imported
         return compare_runs(self._settings, left, right)
 
     def releases(self, pipeline: str | None) -> list[ListedRelease]:
@@ -226,13 +227,9 @@ def open_client(server: str | None) -> ControlClient | None:
     address = server or settings.server
     if not address:
         return None
-    from rasen.api.client import ControlClient
-    from rasen.tracking.api_tokens import read_api_token
+    from rasen.api.client import connect
 
-    token = settings.token.get_secret_value()
-    if not token and urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1", settings.host}:
-        token = read_api_token(settings.api_token_file)  # this machine's own is for nobody else
-    return ControlClient(address, token)
+    return connect(settings, address)
 
 
 def _record(kind: type[_Record], data: Any) -> _Record:  # Any: JSON

@@ -6,7 +6,7 @@ everything that a notebook's environment holds, is tried again in a process of i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rasen.deploy import ledger
@@ -42,17 +42,25 @@ NOISE = 10.0
 """How many times its budget a median may take here: less may be the machine, more is the model."""
 
 
-def schema_words(schema: Mapping[str, Any]) -> tuple[dict[str, str], str | dict[str, str]]:  # Any: JSON
-    """Return a model's inputs and output in the words of `deploy.contract`.
+def contract_of(model: ModelRecord) -> dict[str, Any] | None:  # Any: as it stands in pipeline.yaml
+    """Return a model's inputs and output in the words of `deploy.contract`; `None` when its schema cannot be read."""
+    schema = _schema(model)
+    if schema is None:
+        return None
+    inputs = {column.name: column.type.value + ("?" if column.nullable else "") for column in schema.inputs}
+    if schema.output.type is not None:
+        return {"inputs": inputs, "output": schema.output.type.value}
+    return {
+        "inputs": inputs,
+        "output": {column.name: column.type.value for column in schema.output.columns},
+    }
 
-    Raises:
-        InvalidInput: The schema cannot be read.
-    """
-    read = ModelSchema.from_dict(schema)
-    inputs = {column.name: column.type.value + ("?" if column.nullable else "") for column in read.inputs}
-    if read.output.type is not None:
-        return inputs, read.output.type.value
-    return inputs, {column.name: column.type.value for column in read.output.columns}
+
+def _schema(model: ModelRecord) -> ModelSchema | None:
+    try:
+        return ModelSchema.from_dict(model.schema_)
+    except (InvalidInput, AttributeError, TypeError):  # a kernel wrote it, and may write anything
+        return None
 
 
 def check_publish(plan: Plan, ran: Ran) -> Found:
@@ -176,6 +184,17 @@ def _check_notebook(wanted: Wanted, ran: Ran) -> Found:
     return passed("  ".join(f"{name} {float(metrics[name]):.4g}" for name in wanted.metrics))
 
 
+def gate_outputs(plan: Plan, ran: Ran) -> dict[str, str]:
+    """Return the executed notebooks of gates by the names of their checks, as files of the qualification."""
+    told = (_qualified(ran) or {}).get("notebooks") or {}
+    outputs = {}
+    for gate in plan.spec.deploy.gates or ():
+        candidate = (told.get(wanted_by(gate).notebook) or {}).get("candidate") or {}
+        if candidate.get("output"):
+            outputs[gate_check(gate)] = str(candidate["output"])
+    return outputs
+
+
 def _qualified(ran: Ran) -> dict[str, Any] | None:  # Any: what rasen.model.qualification found
     result = ran.results.get(QUALIFY_STEP)
     return None if result is None else result.qualification
@@ -196,10 +215,10 @@ def check_qualification(ran: Ran) -> Found:
 
 def check_contract(spec: Pipeline, model: ModelRecord) -> Found:
     """Compare the model's schema with the declared one."""
-    try:
-        inputs, output = schema_words(model.schema_)
-    except (InvalidInput, AttributeError, TypeError) as error:
-        return failed(f"the model's schema cannot be read: {error}")
+    found = contract_of(model)
+    if found is None:
+        return failed(f"the model's schema cannot be read: {str(model.schema_)[:200]}")
+    inputs, output = found["inputs"], found["output"]
     contract = spec.deploy.contract
     if contract is None:
         return skipped(
@@ -215,7 +234,9 @@ def check_contract(spec: Pipeline, model: ModelRecord) -> Found:
 
 def check_clients(spec: Pipeline, model: ModelRecord, settings: Settings) -> Found:
     """Compare the model's schema with that of the live version, as the `schema` gate does."""
-    endpoint = spec.endpoint
+    endpoint, new = spec.endpoint, _schema(model)
+    if new is None:
+        return skipped("the model's schema cannot be read")
     try:
         live = _live_model(settings, endpoint)
     except RasenError as error:
@@ -223,7 +244,7 @@ def check_clients(spec: Pipeline, model: ModelRecord, settings: Settings) -> Fou
     if live is None:
         return skipped(f"nothing is live behind endpoint {endpoint!r} here")
     run, schema, live_major = live
-    changes = breaking_changes(schema, ModelSchema.from_dict(model.schema_))
+    changes = breaking_changes(schema, new)
     major = spec.deploy.major
     if major < live_major:
         return failed(f"deploy.major is {major}, that of the live version {run} is {live_major}")

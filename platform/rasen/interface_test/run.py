@@ -41,7 +41,7 @@ from rasen.interface_test.checks import (
 )
 from rasen.interface_test.home import TestHome, open_home
 from rasen.interface_test.plan import FILES, QUALIFICATION, Plan, make_plan
-from rasen.interface_test.published import check_tables, model_checks, schema_words
+from rasen.interface_test.published import check_tables, contract_of, gate_outputs, model_checks
 from rasen.interface_test.serving_check import try_model
 from rasen.interface_test.steps import Ran, judge_step, judge_unstarted, keep_output, run_sample
 from rasen.interface_test.subject import Subject, find_subjects, write_lone_pipeline
@@ -312,19 +312,21 @@ class _Test:
             return
         for name, found in check_tables(plan, ran):
             self._end(name, found)
-        self._check_model(home, plan, ran)
+        self._check_model(home, plan, ran, start)
 
-    def _check_model(self, home: TestHome, plan: Plan, ran: Ran) -> None:
-        qualified = ran.results.get(QUALIFY_STEP)
+    def _check_model(self, home: TestHome, plan: Plan, ran: Ran, start: Start) -> None:
+        qualified, executed = ran.results.get(QUALIFY_STEP), gate_outputs(plan, ran)
         for name, found in model_checks(plan, ran, self._settings):
             seconds = qualified.seconds if name == QUALIFICATION and qualified is not None else 0.0
-            self._end(name, found, seconds=seconds)
+            output = None
+            if found.outcome is Outcome.FAILED and name in executed and qualified is not None:
+                output = keep_output(home, start, QUALIFY_STEP, qualified, name=executed[name])
+            self._end(name, found, seconds=seconds, output=output)
         models = [model for step in ran.models if (model := ran.results[step].model) is not None]
         if len(models) != 1:
             self._skip_rest("no model was published" if not models else "more than one model was published")
             return
-        inputs, output = schema_words(models[0].schema_)
-        self._contract = {"inputs": inputs, "output": output}
+        self._contract = contract_of(models[0])
         if qualified is not None and qualified.verdict in _UNTRIED:
             self._skip_rest(
                 f"the model is not executed again: its qualification ended as {qualified.verdict}"

@@ -21,7 +21,7 @@ from rasen.interface_test.home import TestHome
 from rasen.notebook import read_notebook
 from rasen.release import Release
 from rasen.store import Store
-from rasen.tracking.keys import QUALIFY_STEP, step_prefix
+from rasen.tracking.keys import step_prefix
 from rasen.tracking.records import Start, StepResult, Verdict
 
 _LOOK_SECONDS = 0.5
@@ -205,14 +205,26 @@ def _succeeded(ran: Ran, step: str) -> bool:
     return result is not None and result.verdict is Verdict.SUCCEEDED
 
 
-def keep_output(home: TestHome, start: Start, step: str, result: StepResult) -> str | None:
-    """Copy the executed notebook of a step to where the next test of the pipeline replaces it; return its path."""
-    name = "qualification" if step == QUALIFY_STEP else step
-    source = home.store.root / (step_prefix(start.pipeline, start.run, step, result.attempt) + "output.ipynb")
-    target = home.original.home / "interface_tests" / start.pipeline / f"{name}.ipynb"
+def keep_output(
+    home: TestHome, start: Start, step: str, result: StepResult, *, name: str = "output.ipynb"
+) -> str | None:
+    """Copy an executed notebook to where the next test of the pipeline replaces it; return its path.
+
+    Args:
+        home: Where the test runs.
+        start: Its run.
+        step: The step that executed it.
+        result: The step's result.
+        name: Its name among the step's files: the step's own notebook, or that of a gate.
+    """
+    source = home.store.root / (step_prefix(start.pipeline, start.run, step, result.attempt) + name)
+    if not source.is_file():
+        return None
+    kept = f"{step}.ipynb" if name == "output.ipynb" else name
+    target = home.original.home / "interface_tests" / start.pipeline / kept
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     except OSError:
-        return None  # there is none, or the folder cannot be written: the message and the excerpt are enough
+        return None  # the folder cannot be written: the message and the excerpt are enough
     return str(target)

@@ -23,6 +23,7 @@ from rasen.errors import InvalidInput, RasenError, StoreError, TrustError
 from rasen.settings import Settings, platform_environment
 from rasen.store import Store
 from rasen.store.folder_stamps import Stamping
+from rasen.tracking.index import Index
 from rasen.tracking.keys import CANCEL_PREFIX, RUN_REQUEST_PREFIX, start_key
 
 _PR_SET_PDEATHSIG = 1
@@ -78,7 +79,7 @@ class RequestedRuns:
                 if self._is_due(place):
                     self._begin(place)
                     break
-        for run in open_runs(self._store, settled=self._settled):
+        for run in open_runs(self._store, settled=self._settled, answered=self._answered):
             place = (run.pipeline, RUN_REQUEST_PREFIX + run.request)
             if place in self._processes or not self._is_due(place):
                 continue
@@ -132,6 +133,10 @@ class RequestedRuns:
     def _is_due(self, place: Place) -> bool:
         failure = self._failures.get(place)
         return failure is None or time.monotonic() >= failure.due
+
+    def _answered(self) -> set[Place]:
+        path = self._settings.index_file
+        return Index(path).answered_requests(RUN_REQUEST_PREFIX) if path.exists() else set()
 
     def _end_left_runs(self) -> None:
         """Bring to their end the runs that were cancelled and that nobody has worked on for a while."""

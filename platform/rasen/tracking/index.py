@@ -221,6 +221,17 @@ class Index:
         )
         return [release_row(row) for row in rows]
 
+    def answered_requests(self, prefix: str) -> set[tuple[str, str]]:
+        """Return pipeline and id of the requests, of those whose id begins so, whose runs have ended."""
+        beginning = f"request:{prefix}"
+        rows = self._select(
+            "SELECT pipeline, trigger_key FROM runs WHERE trigger_kind = 'request' AND verdict IS NOT NULL "
+            "AND trigger_key >= ? AND trigger_key < ?",
+            beginning,
+            beginning + "~",
+        )
+        return {(row[0], row[1].removeprefix("request:")) for row in rows}
+
     def pipelines(self) -> list[str]:
         """Return the names of all pipelines that have a release or a run, sorted."""
         text = "SELECT pipeline FROM releases UNION SELECT DISTINCT pipeline FROM runs ORDER BY 1"

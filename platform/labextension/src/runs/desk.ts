@@ -18,6 +18,7 @@ import { hasEnded } from './model';
 const BUSY_MS = 1000;
 const IDLE_MS = 10_000;
 const LONGEST_MS = 60_000;
+const LOG_LINES = 1000;
 
 /** What is to be run, as the form says it. */
 export interface IWish {
@@ -33,7 +34,7 @@ interface IDeskAnswer {
   platform: IPlatformAbout;
   runs: IRun[];
   awaited: IRun[];
-  log: { run: string; text: string } | null;
+  log: { run: string; lines: string[]; offset: number } | null;
   test: IInterfaceTest | null;
 }
 
@@ -53,8 +54,8 @@ export class Desk implements IDisposable {
   test: IInterfaceTest | null = null;
   /** Why the platform cannot be asked; `null` when it can. */
   unreachable: string | null = null;
-  /** The run whose log is shown, and its last lines. */
-  opened: { run: string; log: string } | null = null;
+  /** The run whose log is shown, its last lines, and how many there were in all. */
+  opened: { run: string; lines: string[]; offset: number } | null = null;
 
   private readonly _changed = new Signal<this, void>(this);
   private readonly _ended = new Signal<this, IRun>(this);
@@ -146,7 +147,7 @@ export class Desk implements IDisposable {
 
   /** Show the log of a run, or no log. */
   async open(run: string | null): Promise<void> {
-    this.opened = run === null ? null : { run, log: '' };
+    this.opened = run === null ? null : { run, lines: [], offset: 0 };
     this._changed.emit();
     await this._poll.refresh();
   }
@@ -244,8 +245,11 @@ export class Desk implements IDisposable {
       return;
     }
     const awaited = [...this._awaited].join(',');
-    const opened = this.opened?.run ?? '';
-    const query = new URLSearchParams({ pipeline, path: panel.context.path, awaited, opened });
+    const { run: opened, offset } = this.opened ?? { run: '', offset: 0 };
+    const query = new URLSearchParams({
+      ...{ pipeline, path: panel.context.path, awaited, opened },
+      offset: String(offset)
+    });
     let answer: IDeskAnswer;
     try {
       answer = await this._ask(`desk?${query.toString()}`);
@@ -269,8 +273,9 @@ export class Desk implements IDisposable {
     this.platform = answer.platform;
     this.runs = answer.runs;
     this.test = answer.test;
-    if (answer.log && this.opened?.run === answer.log.run) {
-      this.opened = { run: answer.log.run, log: answer.log.text };
+    if (answer.log && this.opened?.run === answer.log.run && this.opened.offset === offset) {
+      const lines = [...this.opened.lines, ...answer.log.lines].slice(-LOG_LINES);
+      this.opened = { ...answer.log, lines };
     }
     this._changed.emit();
   }

@@ -34,7 +34,7 @@ export async function askForRun(
     title: trans.__('Run %1 as batch', about.pipeline ?? ''),
     body,
     buttons: [Dialog.cancelButton(), Dialog.okButton({ label: trans.__('Run') })],
-    focusNodeSelector: '.jp-rasen-form input, .jp-rasen-form select'
+    focusNodeSelector: '.rasen-Runs-form input, .rasen-Runs-form select'
   });
   return result.button.accept ? body.getValue() : null;
 }
@@ -70,7 +70,7 @@ class RunForm extends ReactWidget implements Dialog.IBodyWidget<IFormState> {
     private readonly _trans: TranslationBundle
   ) {
     super();
-    this.addClass('jp-rasen-form');
+    this.addClass('rasen-Runs-form');
   }
 
   getValue(): IFormState {
@@ -108,13 +108,13 @@ class RunForm extends ReactWidget implements Dialog.IBodyWidget<IFormState> {
     return (
       <>
         {this._state.problem !== null && (
-          <p className="jp-rasen-problem" role="alert">
+          <p className="rasen-Runs-problem" role="alert">
             {this._state.problem}
           </p>
         )}
         <fieldset>
           <legend>{trans.__('What runs')}</legend>
-          <label className="jp-rasen-choice">
+          <label className="rasen-Runs-choice">
             <input
               type="radio"
               name="rasen-source"
@@ -126,7 +126,7 @@ class RunForm extends ReactWidget implements Dialog.IBodyWidget<IFormState> {
               <small>{workingCopy(about, trans)}</small>
             </span>
           </label>
-          <label className="jp-rasen-choice">
+          <label className="rasen-Runs-choice">
             <input
               type="radio"
               name="rasen-source"
@@ -142,7 +142,7 @@ class RunForm extends ReactWidget implements Dialog.IBodyWidget<IFormState> {
             </span>
           </label>
           {this._state.source === 'release' && (
-            <label className="jp-rasen-choice">
+            <label className="rasen-Runs-choice">
               <input
                 type="checkbox"
                 checked={this._state.deploy}
@@ -190,14 +190,14 @@ function Field({ parameter, entered, onEnter, trans }: IFieldProps): React.JSX.E
   const value = entered === undefined ? parameter.value : entered;
   const isNone = value === null;
   return (
-    <div className="jp-rasen-field">
+    <div className="rasen-Runs-field">
       <label htmlFor={id}>
-        <code>{parameter.name}</code> <span className="jp-rasen-type">{parameter.type}</span>
+        <code>{parameter.name}</code> <span className="rasen-Runs-type">{parameter.type}</span>
       </label>
-      <div className="jp-rasen-control">
+      <div className="rasen-Runs-control">
         <Control parameter={parameter} id={id} value={value} onEnter={onEnter} />
         {parameter.nullable && (
-          <label className="jp-rasen-none">
+          <label className="rasen-Runs-none">
             <input
               type="checkbox"
               checked={isNone}
@@ -207,7 +207,7 @@ function Field({ parameter, entered, onEnter, trans }: IFieldProps): React.JSX.E
           </label>
         )}
         {entered !== undefined && (
-          <button type="button" className="jp-rasen-link" onClick={() => onEnter(undefined)}>
+          <button type="button" className="rasen-Runs-link" onClick={() => onEnter(undefined)}>
             {trans.__('reset')}
           </button>
         )}

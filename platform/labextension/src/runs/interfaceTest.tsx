@@ -22,20 +22,20 @@ export function InterfaceTest({ test, onStop, trans }: IProps): React.JSX.Elemen
   return (
     <section aria-label={trans.__('Interface test')}>
       <h3>
-        {trans.__('Interface test')} <span className={`jp-rasen-verdict jp-mod-${test.state}`}>{word(test, trans)}</span>
-        {test.seconds !== null && <span className="jp-rasen-quiet"> {duration(test.seconds)}</span>}
+        {trans.__('Interface test')} <span className={`rasen-Runs-verdict jp-mod-${test.state}`}>{word(test, trans)}</span>
+        {test.seconds !== null && <span className="rasen-Runs-quiet"> {duration(test.seconds)}</span>}
         {test.state === 'running' && (
-          <button type="button" className="jp-rasen-link" onClick={() => void onStop()}>
+          <button type="button" className="rasen-Runs-link" onClick={() => void onStop()}>
             {trans.__('stop')}
           </button>
         )}
       </h3>
       {test.message !== null && (
-        <p className="jp-rasen-problem" role="status">
+        <p className="rasen-Runs-problem" role="status">
           {test.message}
         </p>
       )}
-      <ul className="jp-rasen-checks" aria-live="polite">
+      <ul className="rasen-Runs-checks" aria-live="polite">
         {telling.map(check => (
           <Check key={`${check.step ?? ''}/${check.name}`} check={check} />
         ))}
@@ -43,7 +43,7 @@ export function InterfaceTest({ test, onStop, trans }: IProps): React.JSX.Elemen
       {quiet.length > 0 && (
         <details>
           <summary>{trans.__('%1 checks passed or not needed', quiet.length)}</summary>
-          <ul className="jp-rasen-checks">
+          <ul className="rasen-Runs-checks">
             {quiet.map(check => (
               <Check key={`${check.step ?? ''}/${check.name}`} check={check} />
             ))}
@@ -57,13 +57,13 @@ export function InterfaceTest({ test, onStop, trans }: IProps): React.JSX.Elemen
 function Check({ check }: { check: ICheck }): React.JSX.Element {
   return (
     <li className={`jp-mod-${check.outcome}`}>
-      <span className="jp-rasen-mark" aria-label={check.outcome}>
+      <span className="rasen-Runs-mark" aria-label={check.outcome}>
         {MARKS[check.outcome]}
       </span>
       <span>
         {check.step !== null && <>{check.step}: </>}
         {check.name}
-        {check.message && <span className="jp-rasen-quiet"> {check.message}</span>}
+        {check.message && <span className="rasen-Runs-quiet"> {check.message}</span>}
       </span>
     </li>
   );

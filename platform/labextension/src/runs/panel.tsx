@@ -38,7 +38,7 @@ export class RunsPanel extends ReactWidget {
     private readonly _locale: string
   ) {
     super();
-    this.addClass('jp-rasen-runs');
+    this.addClass('rasen-Runs');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', _trans.__('Rasen runs'));
     this._desk.changed.connect(this.update, this);
@@ -58,17 +58,17 @@ export class RunsPanel extends ReactWidget {
     const desk = this._desk;
     const trans = this._trans;
     if (desk.notebook === null) {
-      return <p className="jp-rasen-empty">{trans.__('Open a notebook to see how it runs in the platform.')}</p>;
+      return <p className="rasen-Runs-empty">{trans.__('Open a notebook to see how it runs in the platform.')}</p>;
     }
     if (desk.about === null) {
-      return <p className="jp-rasen-empty">{desk.aboutProblem ?? trans.__('Reading the notebook …')}</p>;
+      return <p className="rasen-Runs-empty">{desk.aboutProblem ?? trans.__('Reading the notebook …')}</p>;
     }
     const about = desk.about;
     return (
       <>
         <header>
           <h2>{about.pipeline ?? desk.notebook.title.label}</h2>
-          <p className="jp-rasen-quiet">{standing(about, trans)}</p>
+          <p className="rasen-Runs-quiet">{standing(about, trans)}</p>
         </header>
         {desk.aboutProblem !== null && <Problem text={desk.aboutProblem} />}
         {about.problem !== null && <Problem text={about.problem} />}
@@ -84,13 +84,13 @@ export class RunsPanel extends ReactWidget {
             )}
             <section aria-label={trans.__('Runs')}>
               <h3>{trans.__('Runs')}</h3>
-              {desk.runs.length === 0 && <p className="jp-rasen-quiet">{trans.__('This pipeline has not run yet.')}</p>}
-              <ul className="jp-rasen-list">
+              {desk.runs.length === 0 && <p className="rasen-Runs-quiet">{trans.__('This pipeline has not run yet.')}</p>}
+              <ul className="rasen-Runs-list">
                 {desk.runs.map(run => (
                   <Run
                     key={run.run}
                     run={run}
-                    log={desk.opened?.run === run.run ? desk.opened.log : null}
+                    log={desk.opened?.run === run.run ? desk.opened.lines.join('\n') : null}
                     onOpen={open => void desk.open(open ? run.run : null)}
                     onCancel={() => void this._actions.cancel(run.run)}
                     onOutput={step => void this._actions.openOutput(run.run, step)}
@@ -135,7 +135,7 @@ function standing(about: INotebookAbout, trans: TranslationBundle): string {
 
 function Problem({ text }: { text: string }): React.JSX.Element {
   return (
-    <p className="jp-rasen-problem" role="status">
+    <p className="rasen-Runs-problem" role="status">
       {text}
     </p>
   );
@@ -143,7 +143,7 @@ function Problem({ text }: { text: string }): React.JSX.Element {
 
 function Buttons({ commands }: { commands: CommandRegistry }): React.JSX.Element {
   return (
-    <div className="jp-rasen-buttons">
+    <div className="rasen-Runs-buttons">
       {[COMMANDS.run, COMMANDS.test, COMMANDS.compare].map(id => (
         <button
           key={id}
@@ -176,7 +176,7 @@ function Deployed({ about, platform, trans, locale }: IDeployedProps): React.JSX
     <section aria-label={trans.__('Deployed')}>
       <h3>{trans.__('Deployed')}</h3>
       {live === null || live.versions.length === 0 ? (
-        <p className="jp-rasen-quiet">
+        <p className="rasen-Runs-quiet">
           {platform.registered
             ? trans.__('Registered as %1; no version of it answers yet.', platform.release ?? '')
             : trans.__('Not registered: a merge into main does that.')}
@@ -200,7 +200,7 @@ function Deployed({ about, platform, trans, locale }: IDeployedProps): React.JSX
           <dt>{trans.__('since')}</dt>
           <dd>{instant(live.since_at, locale)}</dd>
           <dt>{trans.__('why')}</dt>
-          <dd className="jp-rasen-reason">
+          <dd className="rasen-Runs-reason">
             {live.action}, {live.actor}: {live.reason}
           </dd>
           {live.held !== null && (

@@ -16,7 +16,8 @@ import { ITranslator, type TranslationBundle } from '@jupyterlab/translation';
 
 import { Desk, type IBegun } from './desk';
 import { askForRun, toWish, type IFormState } from './form';
-import { checkIcon, diffIcon, runIcon, spiralIcon } from './icons';
+import { checkIcon, runIcon } from '@jupyterlab/ui-components';
+import { comparisonIcon, runsIcon } from '../icons';
 import type { IRun } from './model';
 import { shortRun } from './model';
 import { COMMANDS, RunsPanel } from './panel';
@@ -71,7 +72,7 @@ function activate(
     translator.languageCode
   );
   panel.id = 'rasen-runs';
-  panel.title.icon = spiralIcon;
+  panel.title.icon = runsIcon;
   panel.title.caption = trans.__('Rasen: runs, interface test, deployment');
   app.shell.add(panel, 'right', { rank: 600, type: 'Rasen' });
 
@@ -79,7 +80,7 @@ function activate(
   app.commands.addCommand(COMMANDS.show, {
     label: trans.__('Show Runs of This Notebook'),
     caption: trans.__('Runs, interface test and deployment of this notebook'),
-    icon: spiralIcon,
+    icon: runsIcon,
     execute: show
   });
   app.commands.addCommand(COMMANDS.run, {
@@ -112,12 +113,12 @@ function activate(
   app.commands.addCommand(COMMANDS.compare, {
     label: trans.__('Compare with Deployed'),
     caption: trans.__('What differs between this notebook and that of the version that answers now'),
-    icon: diffIcon,
+    icon: comparisonIcon,
     isEnabled: isOpen,
     execute: () =>
       attempt(trans.__('The comparison could not be made'), async () => {
         const { title, html } = await desk.compare();
-        app.shell.add(comparison(title, html), 'main', { mode: 'split-right' });
+        app.shell.add(comparison(title, html), 'main', { mode: 'tab-after' });
       })
   });
   for (const command of Object.values(COMMANDS)) {
@@ -159,7 +160,7 @@ function comparison(title: string, html: string): MainAreaWidget<IFrame> {
   frame.node.querySelector('iframe')?.setAttribute('srcdoc', html);
   const widget = new MainAreaWidget({ content: frame });
   widget.title.label = title;
-  widget.title.icon = diffIcon;
+  widget.title.icon = comparisonIcon;
   widget.title.closable = true;
   return widget;
 }

@@ -24,26 +24,26 @@ export function Run(props: IProps): React.JSX.Element {
   const isOpen = log !== null;
   const metrics = Object.entries(run.metrics).slice(0, 4);
   return (
-    <li className="jp-rasen-run" data-run={run.run} data-state={run.state}>
+    <li className="rasen-Runs-run" data-run={run.run} data-state={run.state}>
       <button
         type="button"
-        className="jp-rasen-head"
+        className="rasen-Runs-head"
         aria-expanded={isOpen}
         title={run.run}
         onClick={() => onOpen(!isOpen)}
       >
-        <span className={`jp-rasen-verdict jp-mod-${run.state}`}>{stateWord(run, trans)}</span>
+        <span className={`rasen-Runs-verdict jp-mod-${run.state}`}>{stateWord(run, trans)}</span>
         <code>{shortRun(run.run)}</code>
-        <span className="jp-rasen-quiet">
+        <span className="rasen-Runs-quiet">
           {instant(run.started_at, locale)} {duration(run.seconds)}
         </span>
       </button>
-      <p className="jp-rasen-quiet">{origin(run, trans)}</p>
+      <p className="rasen-Runs-quiet">{origin(run, trans)}</p>
       {!hasEnded(run) &&
         run.steps.map(step => <Progress key={step.step} step={step} trans={trans} />)}
-      {run.error !== null && <p className="jp-rasen-problem">{run.error}</p>}
+      {run.error !== null && <p className="rasen-Runs-problem">{run.error}</p>}
       {isOpen && (
-        <div className="jp-rasen-opened">
+        <div className="rasen-Runs-opened">
           {metrics.length > 0 && (
             <dl>
               {metrics.map(([name, value]) => (
@@ -54,7 +54,7 @@ export function Run(props: IProps): React.JSX.Element {
               ))}
             </dl>
           )}
-          <div className="jp-rasen-buttons">
+          <div className="rasen-Runs-buttons">
             {run.steps
               .filter(step => step.has_notebook)
               .map(step => (
@@ -73,7 +73,7 @@ export function Run(props: IProps): React.JSX.Element {
               </button>
             )}
           </div>
-          <pre className="jp-rasen-log" tabIndex={0} aria-label={trans.__('Log of run %1', shortRun(run.run))}>
+          <pre className="rasen-Runs-log" tabIndex={0} aria-label={trans.__('Log of run %1', shortRun(run.run))}>
             {log || trans.__('nothing has been printed')}
           </pre>
         </div>
@@ -88,12 +88,12 @@ function Progress({ step, trans }: { step: IStep; trans: TranslationBundle }): R
       ? `${step.step}: ${step.state}`
       : trans.__('%1: cell %2 of %3', step.step, step.cell ?? 0, step.cells);
   return (
-    <div className="jp-rasen-progress">
+    <div className="rasen-Runs-progress">
       <label>
         {label} {duration(step.seconds)}
         <progress max={step.cells ?? 1} value={step.cells === null ? Number(step.state === 'succeeded') : (step.cell ?? 0)} />
       </label>
-      {step.line && <code className="jp-rasen-line">{step.line}</code>}
+      {step.line && <code className="rasen-Runs-line">{step.line}</code>}
     </div>
   );
 }
