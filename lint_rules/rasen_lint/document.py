@@ -11,7 +11,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rasen.notebook import PARAMETERS_TAG, Cell, Notebook, build_notebook, parse_document
@@ -202,9 +202,15 @@ def finding_at(
     )
 
 
+@lru_cache(maxsize=4)  # a cell may have thousands of findings
+def source_lines(source: str) -> tuple[str, ...]:
+    """Return the lines of a cell as `ast` counts them."""
+    return tuple(source.split("\n"))
+
+
 def _column(cell: Cell, line: int, offset_bytes: int) -> int:
     """Return a column in characters, from 1, for the byte that `ast` counts: they differ behind an umlaut."""
-    lines = cell.source.split("\n")
+    lines = source_lines(cell.source)
     text = lines[line - 1] if line <= len(lines) else ""
     first = next((each for each in lines if each.strip()), "")
     indent = first[: len(first) - len(first.lstrip(" \t"))]

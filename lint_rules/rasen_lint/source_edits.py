@@ -7,11 +7,14 @@ import re
 
 from rasen_lint.document import CodeCell
 
+_LONGEST = 100_000  # characters of a cell that is still changed: each change keeps a copy of it
 _NOTHING_MORE = re.compile(rb"\s*,?(?:\s*\#[^()\n]*\n)*\s*\)")
 
 
 def insert_argument(code_cell: CodeCell, call: ast.Call, argument: str) -> str | None:
     """Return the source of a cell with one more argument at the end of a call, or `None` if it cannot be done."""
+    if len(code_cell.cell.source) > _LONGEST:
+        return None
     given: list[ast.expr] = [*call.args, *(keyword.value for keyword in call.keywords)]
     last = max(given, key=lambda node: (node.end_lineno or 0, node.end_col_offset or 0), default=None)
     text = code_cell.cell.source.encode(errors="surrogatepass")

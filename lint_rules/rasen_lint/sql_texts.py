@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rasen_lint.document import CodeCell, Document
+from rasen_lint.document import CodeCell, Document, source_lines
 from rasen_lint.magics import Magic, MagicKind
 from rasen_lint.nodes import Nodes
 from rasen_lint.sql import looks_like_query
@@ -28,6 +28,7 @@ _SQL_MAGICS = frozenset({"bigquery", "bq", "duckdb", "sparksql", "sql"})
 _QUERY_VARIABLES = frozenset({"chdb", "duckdb", "fugue", "pandasql", "polars"})
 _LONGEST = 100_000  # characters of a query that is put together
 _SAME_TEXT = frozenset({"cleandoc", "dedent", "text"})
+_BREAK = re.compile(rf"[\n{GAP}]")
 _FIELD = re.compile(r"\{\{|\}\}|\{[^{}]*\}")
 _PERCENT = re.compile(r"%(?:\(\w+\))?[sdrf]")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{[^{}]*\}|\{%.*?%\}|\$\{?\w+\}?", re.DOTALL)
@@ -53,16 +54,19 @@ class SqlText:
 
     def place(self, offset: int) -> tuple[int, int | None]:
         """Return the line and the column in the cell of a place in the text, as far as they are certain."""
-        before = self.text[:offset]
-        number = before.count("\n")
-        lines = self.code_cell.cell.source.split("\n")
+        if len(self.text) > _LONGEST:
+            return self.line, None
+        number = self.text.count("\n", 0, offset)
+        lines = source_lines(self.code_cell.cell.source)
         if self.node is not None and (self.node.end_lineno or self.line) - self.line != self.text.count("\n"):
-            number = 0  # written with "\n", or put together of several texts
+            number = 0  # written with "\\n", or put together of several texts
         line = self.line + number
-        shown = re.split(rf"[\n{GAP}]", before)[-1] + re.split(rf"[\n{GAP}]", self.text[offset:])[0]
+        # What stands around it, as far as it stands so in the cell; its column if it stands there once.
+        before = re.split(_BREAK, self.text[:offset])[-1]
+        shown = before + re.split(_BREAK, self.text[offset:], maxsplit=1)[0]
         written = lines[line - 1] if line <= len(lines) else ""
         column = written.find(shown) if shown and written.count(shown) == 1 else -1
-        return line, None if column < 0 else column + len(re.split(rf"[\n{GAP}]", before)[-1]) + 1
+        return line, None if column < 0 else column + len(before) + 1
 
 
 def sql_texts(document: Document) -> Iterator[SqlText]:
