@@ -66,7 +66,7 @@ hub: $(STAMP) $(LAB_STAMP) $(PROXY_STAMP) ## Run JupyterHub with the extension, 
 		exec $(VENV)/bin/jupyterhub --config helm/jupyterhub/one_machine.py
 
 .PHONY: test-hub
-test-hub: $(STAMP) $(PROXY_STAMP) ## Try the control API as a service of a real JupyterHub; needs npm
+test-hub: $(STAMP) $(LAB_STAMP) $(PROXY_STAMP) ## Try a real JupyterHub with extension and platform; needs npm and chromium
 	@$(VENV)/bin/python -m pytest -m hub
 
 .PHONY: test-wild

@@ -62,6 +62,8 @@ c.Authenticator.username_pattern = r"[a-z][a-z0-9_\-]{0,39}"  # a name becomes a
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = str(HUB / "users" / "{username}")
 c.Spawner.cmd = [str(Path(sys.executable).with_name("jupyterhub-singleuser"))]
+if os.getuid() == 0:  # as in many a container and CI; Jupyter wants to be told that it is meant
+    c.Spawner.args = ["--allow-root"]
 c.Spawner.notebook_dir = "~/work" if (REPOSITORY / ".git").exists() else "~"
 c.Spawner.default_url = "/lab"
 c.Spawner.pre_spawn_hook = prepare_home
@@ -71,6 +73,8 @@ c.Spawner.environment = {
     "JUPYTER_CONFIG_PATH": str(HERE / "singleuser"),
     "RASEN_HOME": str(HOME),
     "RASEN_SERVER": API,
+    # The Hub's own token of this person's server: with it the extension asks the platform.
+    "RASEN_TOKEN": lambda spawner: spawner.api_token,
 }
 
 # The platform is a service of the Hub: started and ended with it, and its control API knows people by the Hub's tokens.

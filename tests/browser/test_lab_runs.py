@@ -1,5 +1,6 @@
 """Runs from JupyterLab in the real Chromium, beside a real platform: `make test-browser`."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -113,7 +114,7 @@ def test_a_run_goes_on_while_the_page_is_closed_and_its_notebook_comes_back(open
         lab.keep_picture("run-succeeded")
         mine.get_by_role("button", name="Notebook of train").click()
         lab.page.locator(".lm-DockPanel-tabBar .jp-mod-current", has_text="train.ipynb").wait_for()
-        lab.wait("notebook.model?.sharedModel.getSource().includes('C = 0.5')")
+        lab.wait("JSON.stringify(notebook.model?.toJSON() ?? '').includes('C = 0.5')")
         check_faults(lab)
 
 
@@ -143,13 +144,15 @@ def test_the_interface_test_says_what_was_checked(open_page: Open) -> None:
 def test_what_differs_from_the_deployed_version_is_shown_and_runs_no_script(
     open_page: Open, platform: Platform, lab: Jupyter
 ) -> None:
+    commit_all(lab.root, "as the tests before have saved it")
     rasen(platform.settings, "register", lab.root / "notebooks" / "flight_delay")
     done = rasen(platform.settings, "run", "flight_delay", "-p", "training_rows=20000", "--json")
     assert '"succeeded"' in done.stdout
     with open_page(DELAY) as page:
         shown = panel(page)
         shown.get_by_text("champion").wait_for(timeout=PATIENCE)
-        page.type_into(0, "\n\n<script>parent.document.title = 'taken'</script> A new sentence.")
+        text = "<script>parent.document.title = 'taken'</script> A new sentence."
+        page.ask(f"notebook.model.cells.get(0).sharedModel.setSource({json.dumps(text)})")
         page.execute("rasen:compare-with-deployed")
         frame = page.page.frame_locator("iframe[srcdoc]")
         frame.get_by_text("A new sentence.").first.wait_for()

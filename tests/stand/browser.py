@@ -50,7 +50,7 @@ class Faults:
     def _note_message(self, message: Any) -> None:
         # A refusal, or "it is being loaded", is an answer; the browser complains of it nevertheless.
         is_answer = message.text.startswith("Failed to load resource") and (
-            f"{self.origin}/endpoints/" in message.location["url"]
+            message.location["url"].startswith((f"{self.origin}/endpoints/", f"{self.origin}/rasen/"))
         )
         if message.type in ("error", "warning") and not is_answer:
             self.said.append(message.text)

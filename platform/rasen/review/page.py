@@ -74,9 +74,9 @@ def render_comparison(
     shown = _notebook(change, "f0", Room(_ROOM_CHARACTERS))
     if not change.counts and not change.is_real:
         shown = "<p>Nothing differs.</p>" + shown
-    body = (
-        f"<main data-file><h1>{names}</h1><p>{_counts(change)}</p>{_KEYS if scripted else ''}{shown}</main>"
-    )
+    counts = ", ".join(f"{count} {state.value}" for state, count in change.counts.items())
+    told = f"Cells: {counts}." if counts else _counts(change)
+    body = f"<main data-file><h1>{names}</h1><p>{told}</p>{_KEYS if scripted else ''}{shown}</main>"
     return _document(f"{title_old} → {title_new}", body, whole=False, scripted=scripted)
 
 

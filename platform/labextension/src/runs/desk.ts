@@ -244,6 +244,9 @@ export class Desk implements IDisposable {
     if (!panel || !pipeline) {
       return;
     }
+    if (panel.context.model.dirty) {
+      await this._describe(); // what is edited is no longer what the commit says
+    }
     const awaited = [...this._awaited].join(',');
     const { run: opened, offset } = this.opened ?? { run: '', offset: 0 };
     const query = new URLSearchParams({
