@@ -14,15 +14,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from rasen.api.refusals import error_of
 from rasen.errors import InvalidInput, RasenError, ServiceUnavailable
-from rasen.settings import Settings
-from rasen.tracking.api_tokens import read_api_token
+
+if TYPE_CHECKING:
+    from rasen.settings import Settings
 
 _SECONDS = 60.0
 _SILENCE_SECONDS = 45.0  # three heartbeats
@@ -359,6 +360,8 @@ def connect(settings: Settings, address: str) -> ControlClient:
     Raises:
         InvalidInput: The address is none, or there is no token for it.
     """
+    from rasen.tracking.api_tokens import read_api_token
+
     token = settings.token.get_secret_value()
     if not token and urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1", settings.host}:
         token = read_api_token(settings.api_token_file)  # this machine's own is for nobody else
