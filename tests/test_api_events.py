@@ -12,7 +12,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from rasen.api.client import ControlClient, ServerEvent
+from rasen.api.client import ControlClient
+from rasen.api.server_events import ServerEvent
 from rasen.cli import build_app
 from rasen.errors import AccessRefused, InvalidInput, NotFound, ServiceUnavailable
 from rasen.tracking.records import Start

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from rasen.api import feeds as feeds_module
-from rasen.api.client import parse_events
 from rasen.api.event_stream import EventStream
 from rasen.api.feeds import HEARTBEAT, Feed, Feeds
 from rasen.api.refusals import TooManyListeners
 from rasen.api.run_watch import Happening, RunWatch
+from rasen.api.server_events import parse_events
 from rasen.errors import StoreUnavailable
 from rasen.settings import load_settings
 from rasen.store.memory import MemoryStore

@@ -7,11 +7,9 @@ on the machine itself. The token goes into the header `Authorization`, to this o
 from __future__ import annotations
 
 import base64
-import json
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from rasen.api.refusals import error_of
+from rasen.api.server_events import Json, ServerEvent, parse_events
 from rasen.errors import InvalidInput, RasenError, ServiceUnavailable
 
 if TYPE_CHECKING:
@@ -29,17 +28,6 @@ _SECONDS = 60.0
 _SILENCE_SECONDS = 45.0  # three heartbeats
 _GIVE_UP_SECONDS = 120.0
 _PAUSE_SECONDS = 1.0
-
-Json = dict[str, Any]  # Any: JSON
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerEvent:
-    """One event of a run: `state`, `step`, `progress`, `log`, `verdict`, or `reset`, after which all begins anew."""
-
-    id: str
-    kind: str
-    data: Json
 
 
 class ControlClient:
@@ -366,25 +354,6 @@ def connect(settings: Settings, address: str) -> ControlClient:
     if not token and urlsplit(address).hostname in {"localhost", "127.0.0.1", "::1", settings.host}:
         token = read_api_token(settings.api_token_file)  # this machine's own is for nobody else
     return ControlClient(address, token)
-
-
-def parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
-    """Yield the events of a stream of lines; comments and what is not whole are left out."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line.startswith(":"):
-            continue
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif fields:
-            if "data" in fields:
-                yield ServerEvent(
-                    id=fields.get("id", ""),
-                    kind=fields.get("event", "message"),
-                    data=json.loads(fields["data"]),
-                )
-            fields = {}
 
 
 def _refusal(response: httpx.Response) -> RasenError:

@@ -27,7 +27,8 @@ from rasen.store.memory import MemoryStore
 from rasen.tracking.records import ErrorRecord, LiveStep, Metric, StepResult, Verdict
 
 if TYPE_CHECKING:
-    from rasen.api.client import ControlClient, Json, ServerEvent
+    from rasen.api.client import ControlClient
+    from rasen.api.server_events import Json, ServerEvent
 
 
 def run_remotely(
