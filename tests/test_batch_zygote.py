@@ -225,12 +225,15 @@ def test_signals_reach_it(warm: Warm) -> None:
     code = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(21))
+def wait():
+    while True:
+        time.sleep(0.05)  # short: a signal that comes just before a sleep begins is only seen after it
 try:
     print("up", flush=True)
-    time.sleep(1000)
+    wait()
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-time.sleep(1000)
+wait()
 """
     read, write = os.pipe()
     process = warm.start(code, stdout=write)
