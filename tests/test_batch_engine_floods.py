@@ -68,6 +68,7 @@ def text_of(folder: Path, cell: int) -> str:
 MEGABYTES = 1_000_000
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_gigabyte_of_prints(kernel: str, tmp_path: Path) -> None:
     code = "line = 'x' * 9_999\nfor n in range(100_000): print(line)"
@@ -82,6 +83,7 @@ def test_a_gigabyte_of_prints(kernel: str, tmp_path: Path) -> None:
     assert (tmp_path / "out.ipynb").stat().st_size < 12 * MEGABYTES
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(
     "code", ["print(text)", "text", "raise ValueError(text)"], ids=["stream", "result", "error"]

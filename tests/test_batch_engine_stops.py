@@ -133,6 +133,7 @@ SLOW = "import time; time.sleep(0.05); print({number})"
 
 
 # papermill: what was saved before the current cell, each cell "completed" or "running".
+@pytest.mark.endurance
 def test_a_runner_that_is_killed_at_any_moment_leaves_all_that_was_done(tmp_path: Path) -> None:
     chance = random.Random(3)
     reached = set()

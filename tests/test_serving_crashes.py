@@ -167,6 +167,7 @@ def _leaking() -> object:
     return predict
 
 
+@pytest.mark.endurance
 def test_a_model_that_leaks_costs_its_worker_and_no_request(tmp_path: Path) -> None:
     settings = new_settings(
         tmp_path / "home", environment="dev", serving_workers=1, worker_max_bytes=600 << 20

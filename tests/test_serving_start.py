@@ -96,6 +96,7 @@ def test_a_replicas_name_is_an_object_key(tmp_path: Path) -> None:
     assert spool_folder(settings).parent == settings.spool_dir
 
 
+@pytest.mark.endurance
 def test_crash_refusal_and_a_store_that_is_gone(tmp_path: Path) -> None:
     """One server's life in three starts, always on the same home."""
     settings = new_settings(tmp_path / "home", environment="dev", reconcile_seconds=1.0)

@@ -51,6 +51,7 @@ def test_two_endpoints_answer_each_with_its_own(server: Server) -> None:
     assert "'first'" in server.predict("third").json()["error"]["message"]
 
 
+@pytest.mark.endurance
 def test_switches_under_load_cost_no_request_and_mix_nothing(server: Server) -> None:
     versions = [bring_up(server, "busy")]
     with under_load(server, "busy") as load:

@@ -268,6 +268,7 @@ def test_racing_processes_lose_no_update(tmp_path: Path) -> None:
     assert store.read("counter") == str(RACERS * 25).encode()
 
 
+@pytest.mark.endurance
 def test_a_writer_killed_at_any_instant_leaves_no_half_object(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     pauses = random.Random(3)
