@@ -101,6 +101,7 @@ def test_a_finding_is_mended_by_its_button_and_undone_by_the_keyboard(open_cells
 
 def test_the_panel_lists_jumps_filters_and_mends_all(open_cells: Open) -> None:
     lab = open_cells(TITLE, "rows = 1\nrows == None", "", "x = (", "rows == None")
+    lab.marks(1).first.wait_for()  # a panel that opens with findings begins at the first of them
     panel = lab.show("findings")
     panel.get_by_role("heading", name="Cell 5").wait_for()
     assert panel.locator("h3").all_inner_texts() == ["Cell 2\n1", "Cell 3\n1", "Cell 4\n1", "Cell 5\n1"]

@@ -8,7 +8,8 @@ function draw(name: string, body: string): LabIcon {
   return new LabIcon({ name: `rasen:${name}`, svgstr });
 }
 
-const LINE = 'class="jp-icon-stroke3 jp-icon3-stroke" fill="none" stroke="#616161" stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round"';
+// Not the attribute `fill`: a theme would set it for this class.
+const LINE = 'class="jp-icon3" style="fill: none" stroke="#616161" stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round"';
 
 /** A list with a mark on one line: what the linter finds. */
 export const findingsIcon = draw(
