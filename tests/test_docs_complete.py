@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from rasen.cli import build_app
+from rasen.cli import COMMANDS, build_app
 from rasen.pipeline_schema import Pipeline
 from rasen.settings_model import Settings
 from stand.repository import ROOT
@@ -94,3 +95,21 @@ def test_links_between_documents_lead_somewhere() -> None:
         if target and "://" not in target and not (path.parent / target).exists()
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize("file", COMMANDS)
+def test_a_command_that_is_built_alone_is_the_one_that_the_table_says(file: str) -> None:
+    for name in COMMANDS[file]:
+        group = typer.main.get_command(build_app(name))
+        assert isinstance(group, TyperGroup)
+        assert set(group.commands) == set(COMMANDS[file])
+
+
+def test_the_whole_command_is_what_the_table_and_the_entry_points_say() -> None:
+    group = typer.main.get_command(build_app())
+    assert isinstance(group, TyperGroup)
+    points = {point.name for point in entry_points(group="rasen.commands")}
+    assert set(group.commands) == {name for names in COMMANDS.values() for name in names} | points
+    everything = typer.main.get_command(build_app("rnu"))
+    assert isinstance(everything, TyperGroup)
+    assert set(everything.commands) == set(group.commands)

@@ -6,13 +6,15 @@ import ast
 from collections.abc import Iterator
 from typing import TypeVar, cast
 
+from rasen_lint.below import children
+
 Node = TypeVar("Node", bound=ast.AST)
 
 
 class Nodes:
     """All nodes of a tree; what stands below one node is told by its `parent`s.
 
-    `Load` and `Store` are no nodes of a place and are left out.
+    `Load`, `Store` and operators are no nodes of a place and are left out.
     """
 
     def __init__(self, tree: ast.AST) -> None:
@@ -22,13 +24,7 @@ class Nodes:
         while waiting:
             node = waiting.pop()
             by_type.setdefault(type(node), []).append(node)
-            below: list[ast.AST] = []
-            for name in node._fields:
-                value = getattr(node, name, None)
-                if isinstance(value, list):
-                    below += [item for item in value if isinstance(item, ast.AST)]
-                elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
-                    below.append(value)
+            below = children(node)
             for child in below:
                 parents[child] = node
             waiting += reversed(below)

@@ -6,7 +6,8 @@ import ast
 import re
 from collections.abc import Sequence
 
-from rasen_lint.bindings import argument_names, bound_names, children
+from rasen_lint.below import children
+from rasen_lint.bindings import argument_names, bound_names
 from rasen_lint.scope_magics import line_may_define_anything, words
 from rasen_lint.scope_names import Later, NameTable, Scope
 

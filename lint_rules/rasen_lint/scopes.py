@@ -16,7 +16,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rasen_lint.bindings import argument_names, bound_names, children, imported_names, names_bound_by
+from rasen_lint.below import children
+from rasen_lint.bindings import argument_names, bound_names, imported_names, names_bound_by
 from rasen_lint.document import CodeCell
 from rasen_lint.magics import MagicKind
 from rasen_lint.scope_expressions import ExpressionReader, last_name
