@@ -84,14 +84,14 @@ export function Run(props: IProps): React.JSX.Element {
 
 function Progress({ step, trans }: { step: IStep; trans: TranslationBundle }): React.JSX.Element {
   const label =
-    step.cells === null
+    !step.cells // not begun, or its notebook is not read yet
       ? `${step.step}: ${step.state}`
       : trans.__('%1: cell %2 of %3', step.step, step.cell ?? 0, step.cells);
   return (
     <div className="rasen-Runs-progress">
       <label>
         {label} {duration(step.seconds)}
-        <progress max={step.cells ?? 1} value={step.cells === null ? Number(step.state === 'succeeded') : (step.cell ?? 0)} />
+        <progress max={step.cells || 1} value={!step.cells ? Number(step.state === 'succeeded') : (step.cell ?? 0)} />
       </label>
       {step.line && <code className="rasen-Runs-line">{step.line}</code>}
     </div>
