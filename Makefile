@@ -91,6 +91,7 @@ bench: $(STAMP) ## Measure, on a quiet machine; nothing here passes or fails
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.batch_scheduling
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.gates
+	@PYTHONPATH=tests $(VENV)/bin/python -m bench.desk
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.export
 	@PYTHONPATH=tests $(VENV)/bin/python -m bench.lint
 

@@ -99,6 +99,16 @@ def test_a_finding_is_mended_by_its_button_and_undone_by_the_keyboard(open_cells
     lab.marks(1).first.wait_for()
 
 
+def test_an_error_that_is_deleted_and_typed_again_at_once_is_marked_again(open_cells: Open) -> None:
+    lab = open_cells(TITLE, "rows = 1")
+    for _ in range(3):
+        lab.type_into(1, "\nrows = (")
+        lab.marks(1).first.wait_for()
+        lab.page.keyboard.press("Control+A")
+        lab.page.keyboard.type("rows = 1")
+        lab.marks(1).first.wait_for(state="detached")
+
+
 def test_the_panel_lists_jumps_filters_and_mends_all(open_cells: Open) -> None:
     lab = open_cells(TITLE, "rows = 1\nrows == None", "", "x = (", "rows == None")
     lab.marks(1).first.wait_for()  # a panel that opens with findings begins at the first of them

@@ -21,6 +21,7 @@ from stand.repository import PACKAGES, ROOT
 
 TOKEN = "token-of-the-stand"
 SECONDS = 60.0
+STAND_LINTER = "stand.lab_linter:LabLinter"
 _START = """
 import sys
 from jupyter_server.serverapp import ServerApp
@@ -58,7 +59,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(folder: Path, *, linter: str | None = "stand.lab_linter:LabLinter") -> dict[str, str]:
+def environment(folder: Path, *, linter: str | None = STAND_LINTER) -> dict[str, str]:
     """Return the variables of a Jupyter that knows nothing of the user's own configuration.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stand.jupyter import Jupyter, environment, running_server
+from stand.jupyter import STAND_LINTER, Jupyter, environment, running_server
 from stand.repository import ROOT
 
 EXTENSION = ROOT / "platform" / "labextension"
@@ -45,10 +45,17 @@ def build_extension() -> Path:
 
 
 @contextmanager
-def running_lab(folder: Path, *, port: int = 0, more: dict[str, str] | None = None) -> Iterator[Jupyter]:
+def running_lab(
+    folder: Path,
+    *,
+    port: int = 0,
+    more: dict[str, str] | None = None,
+    linter: str | None = STAND_LINTER,
+) -> Iterator[Jupyter]:
     """Start JupyterLab over a copy of `notebooks/`; end it. Started anew on the same folder and port, it goes on.
 
-    `more` are variables of its environment, besides those that every test's JupyterLab has.
+    `more` are variables of its environment, besides those that every test's JupyterLab has; `linter` stands before the
+    installed one, `None` for nothing.
     """
     assets = build_extension()
     root = folder / "work"
@@ -63,7 +70,7 @@ def running_lab(folder: Path, *, port: int = 0, more: dict[str, str] | None = No
     page.parent.mkdir(parents=True, exist_ok=True)
     disabled = ", ".join(f'"{name}": true' for name in DISABLED)
     page.write_text(f'{{"disabledExtensions": {{{disabled}}}}}')
-    variables = environment(folder) | {
+    variables = environment(folder, linter=linter) | {
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
         **(more or {}),

@@ -22,6 +22,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(server_app: ServerApp) -> None:
     """Add the routes to a running Jupyter server."""
+    import threading
+
+    from rasen_labextension.findings import warm_up
     from rasen_labextension.routes import add_routes
 
     add_routes(server_app.web_app)
+    threading.Thread(target=warm_up, name="rasen-warm-up", daemon=True).start()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 
 from jupyter_server.auth.decorator import authorized
 from tornado.web import authenticated
 
-from rasen.errors import InvalidInput
+from rasen.errors import InvalidInput, RasenError
 from rasen.linter import Linter, installed_linter
 from rasen_labextension.handler import RasenHandler
 
@@ -80,6 +82,13 @@ def _cell(cell: object) -> int | None:
     if not isinstance(cell, int) or isinstance(cell, bool) or cell < 0:
         raise InvalidInput(f"cell must be the number of a cell from 0, or null for all, not {cell!r:.100}")
     return cell
+
+
+def warm_up() -> None:
+    """Import the linter and have it look at an empty notebook, so that the first person who types waits for neither."""
+    empty = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}'
+    with suppress(RasenError):  # told to whoever asks
+        _linter().check(empty, path=Path("empty.ipynb").absolute(), stage="editor")
 
 
 @cache

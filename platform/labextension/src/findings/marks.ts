@@ -5,7 +5,7 @@
  * editor moves the marks along; they are set anew when the answer to that text is there.
  */
 import { type Diagnostic, lintGutter, setDiagnostics } from '@codemirror/lint';
-import type { EditorView } from '@codemirror/view';
+import { EditorView } from '@codemirror/view';
 import type { Cell } from '@jupyterlab/cells';
 import type { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import type { NotebookPanel } from '@jupyterlab/notebook';
@@ -77,7 +77,13 @@ export class Marks {
     const view = editor.editor;
     if (!this.equipped.has(view)) {
       this.equipped.add(view);
-      editor.injectExtension(lintGutter());
+      // What is deleted takes its mark along: typed again, the same text has none, whatever was applied before.
+      const forget = EditorView.updateListener.of(update => {
+        if (update.docChanged) {
+          this.applied.delete(view);
+        }
+      });
+      editor.injectExtension([lintGutter(), forget]);
     }
     const text = view.state.doc.toString();
     const id = cell.model.id;
