@@ -12,8 +12,9 @@ import pytest
 
 from rasen.batch import platform_runs
 from rasen.batch.finish import read_finished
-from rasen.batch.platform_runs import open_runs, run_of
+from rasen.batch.platform_runs import open_runs
 from rasen.batch.queries import open_index
+from rasen.batch.request_records import run_of_request
 from rasen.batch.requested import main as work_on_request
 from rasen.errors import InvalidInput
 from rasen.local.requested_runs import RequestedRuns
@@ -63,7 +64,7 @@ def test_a_working_copy_becomes_a_request_that_says_what_it_is_of(home: ControlH
     )
     key = request_key("shop", "run-mine")
     request = Request.from_bytes(home.store.read(key))
-    assert ordered["run"] == run_of("run-mine", request)
+    assert ordered["run"] == run_of_request("run-mine", request)
     assert instant_of(ordered["run"]) >= before
     assert request.parameters == {"price": 3.0, "title": "007"}, "typed by the notebook's annotations"
     assert (request.release, request.deploy) == (ordered["release"], False)

@@ -119,7 +119,6 @@ def test_a_working_copy_runs_and_is_not_deployed(platform: Platform, repository:
     assert platform.predict("line", ROW).headers["X-Rasen-Model"] == live
 
 
-@pytest.mark.endurance
 def test_every_process_is_killed_once_and_the_ledger_is_right(platform: Platform, repository: Path) -> None:
     settings = platform.settings
     store, trust = open_store(settings), load_trust(settings)

@@ -12,10 +12,10 @@ from rasen.batch.execute import Executed, requalify
 from rasen.batch.requalify import (
     check_qualifiable,
     file_qualification,
-    read_request,
-    run_of_request,
+    read_qualification,
     start_qualification,
 )
+from rasen.batch.request_records import run_of_request
 from rasen.batch.requested import waiting_requests
 from rasen.cli import build_app
 from rasen.errors import DigestMismatch, InvalidInput, NotFound
@@ -101,7 +101,7 @@ def test_a_champion_that_changed_ends_in_a_run_that_is_deployed(
     assert held.state.held is not None
     ((pipeline, name),) = waiting_requests(settings, store, settled=set())
     assert (pipeline, name) == ("shop", held.state.held.requested)
-    request = read_request(store, "shop", name)
+    request = read_qualification(store, "shop", name)
     assert request.run == second
     run = run_of_request(name, request)
     assert run > second
@@ -174,7 +174,7 @@ def test_what_cannot_be_qualified_is_said(
     with pytest.raises(InvalidInput, match="has published nothing; there is no version to qualify"):
         check_qualifiable(settings, store, "shop", unknown)
     with pytest.raises(NotFound, match="has no request 'qualify-1'"):
-        read_request(store, "shop", "qualify-1")
+        read_qualification(store, "shop", "qualify-1")
     store.write(request_key("shop", "qualify-2"), Request(at=datetime.now(tz=UTC), by="eve").to_bytes())
     with pytest.raises(InvalidInput, match="is one of kind 'run' for run None; no 'qualify'"):
         start_qualification(settings, store, "shop", "qualify-2")

@@ -20,7 +20,7 @@ from rasen.batch.queries import open_index
 from rasen.batch.requalify import (
     check_qualifiable,
     file_qualification,
-    read_request,
+    read_qualification,
     start_qualification,
 )
 from rasen.batch.requested import waiting_requests
@@ -223,7 +223,7 @@ def requalify(
     waiting = [
         name
         for other, name in waiting_requests(settings, store, settled=set())
-        if other == pipeline and read_request(store, pipeline, name).run == version
+        if other == pipeline and read_qualification(store, pipeline, name).run == version
     ]
     if not waiting:
         check_qualifiable(settings, store, pipeline, version)

@@ -19,13 +19,13 @@ from filelock import Timeout
 
 from rasen.batch.cancellation import is_cancel_requested, request_cancel
 from rasen.batch.finish import Finished, finish_run
+from rasen.batch.request_records import read_request, run_of_request
 from rasen.batch.runner_lock import work_on
 from rasen.batch.start import Started, later_than_all, start_run, type_request, write_request
-from rasen.errors import InvalidInput, NotFound, ObjectNotFound, PreconditionFailed, RasenError, StoreError
+from rasen.errors import InvalidInput, PreconditionFailed, RasenError, StoreError
 from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store
-from rasen.tracking.ids import run_id
 from rasen.tracking.keys import RUN_REQUEST_PREFIX, end_key, manifest_key, request_key, start_key
 from rasen.tracking.records import End, Request, Verdict
 from rasen.tracking.signature import load_trust
@@ -156,7 +156,7 @@ def open_runs(
         except RasenError:  # of a newer version perhaps, and then of its platform
             settled.add(place)
             continue
-        run = run_of(place[1], request)
+        run = run_of_request(place[1], request)
         if has_ended(store, place[0], run):
             settled.add(place)
         else:
@@ -190,19 +190,11 @@ def read_run_request(store: Store, pipeline: str, name: str) -> Request:
         NotFound: There is none of that name.
         InvalidInput: It asks for something else, or names no release.
     """
-    key = request_key(pipeline, name)
-    try:
-        request = Request.from_bytes(store.read(key), source=key)
-    except ObjectNotFound:
-        raise NotFound(f"pipeline {pipeline!r} has no request {name!r}") from None
+    request = read_request(store, pipeline, name)
     if request.kind != "run" or request.release is None:
+        key = request_key(pipeline, name)
         raise InvalidInput(f"request {key!r} is of kind {request.kind!r} and release {request.release!r}")
     return request
-
-
-def run_of(name: str, request: Request) -> str:
-    """Return the id of the run that a request becomes, whoever starts it and how often."""
-    return run_id(request.at, f"request:{name}")
 
 
 def start_platform_run(settings: Settings, store: Store, pipeline: str, name: str) -> tuple[Release, Started]:
@@ -233,7 +225,7 @@ def start_platform_run(settings: Settings, store: Store, pipeline: str, name: st
 
 def refuse_platform_run(store: Store, pipeline: str, name: str, reason: str) -> bool:
     """Record that a request cannot be run, unless its run has started; return whether this did."""
-    run = run_of(name, read_run_request(store, pipeline, name))
+    run = run_of_request(name, read_run_request(store, pipeline, name))
     if store.stat(start_key(pipeline, run)) is not None:
         return False
     end = End(run=run, pipeline=pipeline, verdict=Verdict.FAILED, error=reason, ended_at=datetime.now(tz=UTC))
@@ -274,7 +266,7 @@ def has_ended(store: Store, pipeline: str, run: str) -> bool:
 
 def _describe(store: Store, place: Place, request: Request, *, number: int | None) -> PlatformRun:
     pipeline, name = place
-    run = run_of(name, request)
+    run = run_of_request(name, request)
     return PlatformRun(
         pipeline=pipeline,
         run=run,

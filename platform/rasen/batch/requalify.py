@@ -11,12 +11,12 @@ import secrets
 from collections.abc import Mapping
 from datetime import datetime
 
+from rasen.batch.request_records import read_request
 from rasen.batch.start import Resumed, Started, later_than_all, read_start, scheduled_instant, start_run
-from rasen.errors import DigestMismatch, InvalidInput, NotFound, ObjectNotFound
+from rasen.errors import DigestMismatch, InvalidInput, ObjectNotFound
 from rasen.release import Release, read_release
 from rasen.settings import Settings
 from rasen.store import Store
-from rasen.tracking.ids import run_id
 from rasen.tracking.keys import QUALIFY_REQUEST_PREFIX, QUALIFY_STEP, request_key, tombstone_key
 from rasen.tracking.manifest import read_manifest
 from rasen.tracking.records import Manifest, Request
@@ -38,28 +38,20 @@ def file_qualification(store: Store, pipeline: str, run: str, *, by: str, now: d
     return name
 
 
-def read_request(store: Store, pipeline: str, name: str) -> Request:
+def read_qualification(store: Store, pipeline: str, name: str) -> Request:
     """Return a request for a qualification.
 
     Raises:
         NotFound: There is none of that name.
         InvalidInput: It asks for something else, or names no run.
     """
-    key = request_key(pipeline, name)
-    try:
-        request = Request.from_bytes(store.read(key), source=key)
-    except ObjectNotFound:
-        raise NotFound(f"pipeline {pipeline!r} has no request {name!r}") from None
+    request = read_request(store, pipeline, name)
     if request.kind != "qualify" or request.run is None:
+        key = request_key(pipeline, name)
         raise InvalidInput(
             f"request {key!r} is one of kind {request.kind!r} for run {request.run!r}; no 'qualify'"
         )
     return request
-
-
-def run_of_request(name: str, request: Request) -> str:
-    """Return the id of the run that a request becomes, whoever starts it and how often."""
-    return run_id(request.at, f"request:{name}")
 
 
 def start_qualification(
@@ -71,8 +63,8 @@ def start_qualification(
         InvalidInput: The version is not there, has no model, or is going to be removed.
         TrustError: Something of it is not what was signed for.
     """
-    request = read_request(store, pipeline, name)
-    assert request.run is not None  # held by read_request
+    request = read_qualification(store, pipeline, name)
+    assert request.run is not None  # held by read_qualification
     release, manifest = _published(settings, store, pipeline, request.run)
     first = read_start(store, pipeline, request.run)
     if first.sha256 != manifest.start_sha256:

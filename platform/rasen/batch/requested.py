@@ -14,7 +14,8 @@ from rasen.batch.cancellation import is_attended
 from rasen.batch.executor import machine_cpus
 from rasen.batch.finish import Finished, read_finished
 from rasen.batch.platform_runs import Place, refuse_platform_run, start_platform_run
-from rasen.batch.requalify import read_request, run_of_request, start_qualification
+from rasen.batch.requalify import read_qualification, start_qualification
+from rasen.batch.request_records import run_of_request
 from rasen.batch.run_events import RunEvent, RunWarned, StepEnded, StepLost
 from rasen.batch.runner import run_to_end
 from rasen.errors import InvalidInput, RasenError, StoreError, TrustError
@@ -40,7 +41,7 @@ def waiting_requests(settings: Settings, store: Store, *, settled: set[Place]) -
             if not key.startswith(QUALIFY_REQUEST_PREFIX) or place in settled:
                 continue
             try:
-                run = run_of_request(place[1], read_request(store, *place))
+                run = run_of_request(place[1], read_qualification(store, *place))
                 if read_finished(settings, store, pipeline, run) is None:
                     if not is_attended(settings, store, pipeline, run):
                         yield place

@@ -12,9 +12,9 @@ from rasen.batch.platform_runs import (
     find_platform_run,
     open_runs,
     read_run_request,
-    run_of,
 )
 from rasen.batch.queries import StepDetails, describe_run, open_index, trusted_release
+from rasen.batch.request_records import run_of_request
 from rasen.errors import InvalidInput, NotFound, ObjectNotFound, RasenError
 from rasen.settings import Settings
 from rasen.store import Store, open_store
@@ -176,7 +176,7 @@ def _of_refused(store: Store, end: End) -> RunState:
             request = read_run_request(store, end.pipeline, name.removesuffix(".json"))
         except RasenError:
             continue
-        if run_of(name.removesuffix(".json"), request) == end.run:
+        if run_of_request(name.removesuffix(".json"), request) == end.run:
             release, by = request.release or "", request.by
             break
     return RunState(
