@@ -70,6 +70,10 @@ def running_lab(
     page.parent.mkdir(parents=True, exist_ok=True)
     disabled = ", ".join(f'"{name}": true' for name in DISABLED)
     page.write_text(f'{{"disabledExtensions": {{{disabled}}}}}')
+    # Our server side is switched on here: the wheel, which would do so, need not be installed.
+    switched_on = folder / "config" / "jupyter_server_config.d" / "rasen_labextension.json"
+    switched_on.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(EXTENSION / "jupyter-config" / "rasen_labextension.json", switched_on)
     variables = environment(folder, linter=linter) | {
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
