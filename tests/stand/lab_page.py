@@ -64,15 +64,6 @@ class LabPage:
             f"(() => {{ const notebook = window.jupyterapp.shell.currentWidget.content; return {expression}; }})()"
         )
 
-    def close_dialogs(self) -> None:
-        """Close what JupyterLab itself says of a lost server, whenever it stands in the way."""
-        dialog = self.page.locator(".jp-Dialog")
-
-        def close() -> None:
-            dialog.locator("button.jp-Dialog-button").last.click()
-
-        self.page.add_locator_handler(dialog, close)
-
     def keep_picture(self, name: str) -> None:
         """Keep a screenshot where the variable BROWSER_PICTURES says, if it says so."""
         folder = os.environ.get("BROWSER_PICTURES")
